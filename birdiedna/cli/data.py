@@ -10,7 +10,7 @@ from birdiedna.data.catalog import Entry
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
 from birdiedna.data.labelled import LONGEST_BASES
-from birdiedna.data.names import option, shell
+from birdiedna.data.names import option, quantity, shell
 from birdiedna.evaluation import audit as task_audit
 from birdiedna.evaluation import interval_audit
 from birdiedna.experiments import profiles
@@ -44,8 +44,7 @@ def _content(entry: Entry) -> str:
         return "a model"
     if entry.contigs:
         return f"{sum(length for _, length in entry.contigs) / 1e9:.2f} Gb"
-    count = len(entry.tasks)
-    return f"{count} task{'s' * (count != 1)}"
+    return quantity(len(entry.tasks), "tasks")
 
 
 def _state(entry: Entry, folder: Path | None) -> str:
@@ -143,7 +142,7 @@ def _check(text: str, how: Reading) -> None:
                 f"{path}: not {entry.name}: {'; '.join(differ[:5])}; remove the file and fetch "
                 "again"
             )
-        print(f"{entry.name}: {len(found)} contigs, all with the expected lengths")
+        print(f"{entry.name}: {quantity(len(found), 'contigs')}, lengths as expected")
     _describe(path, text, how)
 
 
@@ -170,7 +169,7 @@ def _describe_tasks(place: Path, named: str, how: Reading) -> None:
     ValueError, after all are described, if a task cannot be fine-tuned on.
     """
     present, wrong = tasks.names(place), []
-    print(f"{place.name}: {len(present)} task{'s' * (len(present) != 1)}")
+    print(f"{place.name}: {quantity(len(present), 'tasks')}")
     for name in present:
         try:
             first, *others = tasks.report(read_whole(place, name, how).notes)
@@ -207,7 +206,7 @@ def _describe_genome(place: Path, named: str) -> None:
         end = "  held out" if contig.name in held else ""
         print(f"  {contig.name:32s}{counts}{int(sizes.max(initial=0)):>19,}{end}")
     if len(found.contigs) > _LISTED:
-        print(f"  and {len(found.contigs) - _LISTED:,} more contigs")
+        print(f"  and {quantity(len(found.contigs) - _LISTED, 'more contigs')}")
     if known := catalog.assemblies([(c.name, c.length) for c in found.contigs]):
         print(f"  contigs with known names have the lengths of {' and '.join(known)}")
     if not held:
@@ -259,7 +258,7 @@ def audit(given: argparse.Namespace) -> int:
         print(task_audit.report(cards))
     if given.out:
         rows = written.write([found], given.out)
-        print(f"\n{rows} rows of {found.width} columns: {given.out}")
+        print(f"\n{quantity(rows, 'rows')} of {found.width} columns: {given.out}")
     return 0
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from birdiedna import vocab
 from birdiedna.data import cache, fasta, files
-from birdiedna.data.names import meant
+from birdiedna.data.names import meant, quantity
 from birdiedna.experiments import models
 from birdiedna.inference import embed as embedding
 from birdiedna.inference import predict as predicting
@@ -125,6 +125,5 @@ def _write(frames: Iterable[pl.DataFrame], out: Path, what: str, notes: Counter[
                 bar.update(frame.height)
 
         rows = tables.write(counted(), out)
-    what = what[:-1] if rows == 1 else what
-    print("\n  ".join([f"{rows:,} {what}: {out}", *fasta.changes(notes)]))
+    print("\n  ".join([f"{quantity(rows, what)}: {out}", *fasta.changes(notes)]))
     return 0

@@ -6,7 +6,7 @@ also reads FASTA and tables.
 
 import argparse
 
-from birdiedna.data.names import shell
+from birdiedna.data.names import quantity, shell
 from birdiedna.experiments import collect as results
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import progress
@@ -32,7 +32,7 @@ def prepare(given: argparse.Namespace) -> int:
         print(f"{task}, " + "\n  ".join(tasks.report(notes)))
     size = sum((plan.folder / name).stat().st_size for name in plan.sums)
     folder = shell(str(plan.folder))
-    print(f"{plan.folder}: {len(plan.runs)} runs, {size / 1e6:.3g} MB of data")
+    print(f"{plan.folder}: {quantity(len(plan.runs), 'runs')}, {size / 1e6:.3g} MB of data")
     if lacks := results.book_lacks([run.manifest() for run in plan.runs]):
         print(f"  no book can be built from these runs: it needs {lacks}")
     print(f"run it: birdiedna plan work {folder}, then collect: ", end="")

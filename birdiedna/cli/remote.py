@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 
+from birdiedna.data.names import quantity
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import remote
 from birdiedna.training import stop
@@ -26,10 +27,10 @@ def work(given: argparse.Namespace) -> int:
     say = lambda text: print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
     plan = plans.read(given.folder)
     if given.unpack:
-        say(f"unpacked {len(remote.unpack(given.folder, given.unpack))} runs")
+        say(f"unpacked {quantity(len(remote.unpack(given.folder, given.unpack)), 'runs')}")
     plans.require_packages(plan, plans.chosen(plan, given.only))
     plans.place_weights(given.folder, given.weights)
-    say(f"{len(plan.runs)} runs planned, {given.budget_minutes:g} minutes")
+    say(f"{quantity(len(plan.runs), 'runs')} planned, {given.budget_minutes:g} minutes")
     if not given.measure:
         say("not measured")
     elif not (_CHECKOUT / "benchmarks" / "accelerator.py").exists():
@@ -51,7 +52,7 @@ def work(given: argparse.Namespace) -> int:
         with suppress(remote.NothingToPack):
             # an unfinished fine-tuning takes longer to transfer than to repeat
             parts = remote.pack(given.folder, given.out, unfinished=("pretrain",))
-            say(f"{len(parts)} parts in {given.out}")
+            say(f"{quantity(len(parts), 'parts')} in {given.out}")
     print(plans.text(plan, each=False))  # last, since it refuses a damaged run
     return status or int(not good)
 
@@ -60,12 +61,13 @@ def pack(given: argparse.Namespace) -> int:
     """`birdiedna remote pack`."""
     begun = ("pretrain", "finetune") if given.unfinished else ()
     paths = remote.pack(given.folder, given.out, given.only, begun)
-    print(f"{len(paths)} parts, {sum(p.stat().st_size for p in paths) / 1e6:.1f} MB in {given.out}")
+    size = sum(path.stat().st_size for path in paths)
+    print(f"{quantity(len(paths), 'parts')}, {size / 1e6:.1f} MB in {given.out}")
     return 0
 
 
 def unpack(given: argparse.Namespace) -> int:
     """`birdiedna remote unpack`."""
     new = remote.unpack(given.folder, given.parts)
-    print(f"{len(new)} new runs in {given.folder}")
+    print(f"{quantity(len(new), 'new runs')} in {given.folder}")
     return 0

@@ -13,6 +13,7 @@ import numpy as np
 from birdiedna import tasks
 from birdiedna.cli.data import reading
 from birdiedna.data import files
+from birdiedna.data.names import quantity
 from birdiedna.evaluation import baselines, frames, metrics, scores
 from birdiedna.experiments import export as exporting
 from birdiedna.experiments import profiles, progress
@@ -163,7 +164,7 @@ def probe(given: argparse.Namespace) -> int:
     for folder in folders:
         print(f"run: {folder}")
     if given.out:
-        print(f"{tables.write([found], given.out)} scores: {given.out}")
+        print(f"{quantity(tables.write([found], given.out), 'scores')}: {given.out}")
     return 0
 
 
@@ -171,7 +172,8 @@ def _scores(folder: Path, rows: Task) -> str:
     """Return the test scores of a fine-tuning, with those of baselines without a model."""
     labels, logits, step = frames.chosen(folder)
     steps = run_folder.read(folder, "config")["steps"]
-    title = f"{len(labels):,} test rows at step {step:,} of {steps:,}, chosen on validation"
+    count = quantity(len(labels), "test rows")
+    title = f"{count} at step {step:,} of {steps:,}, chosen on validation"
     predictions = {}
     if np.array_equal(rows.test.labels, labels):  # stored results may be of other rows
         predictions["majority class"] = baselines.majority(rows.train, rows.test)
@@ -185,7 +187,7 @@ def _scores(folder: Path, rows: Task) -> str:
         compared = "".join(f"  {who} {score[name]:.3f}" for who, score in others.items())
         lines.append(f"  {name:10s}{value:7.3f}  [{low:.3f}, {high:.3f}]{compared}")
     if len(labels) < _FEW:
-        lines.append(f"  {len(labels)} test rows are too few to tell methods apart")
+        lines.append(f"  {quantity(len(labels), 'test rows are')} too few to tell methods apart")
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from birdiedna.data import catalog, download, fasta, files, stored
 from birdiedna.data.catalog import Entry, File
-from birdiedna.data.names import listed, meant
+from birdiedna.data.names import listed, meant, quantity
 
 _LOG = logging.getLogger(__name__)
 _WAITING = "{}: another process is fetching it; waiting"
@@ -73,7 +73,7 @@ def fetch(
                 _take(entry, file, folder, given)
         names = [name for name in entry.tasks if entry.layout and not (folder / name).is_dir()]
         if names:
-            lacking = f"{len(names)} tasks are not in the archive: {', '.join(names)}"
+            lacking = f"{quantity(len(names), 'tasks are')} not in the archive: {', '.join(names)}"
             _LOG.warning("%s: %s", entry.name, lacking)
     if entry.kind == "tasks":
         return folder
@@ -144,8 +144,8 @@ def _given(
         found |= fits
     if missing := [file.path for file in files if paths and file not in found]:
         raise ValueError(
-            f"{entry.name}: {len(missing)} files are missing, the first is {missing[0]}; give a "
-            "folder with all of them, or choose parts with --contigs"
+            f"{entry.name}: {quantity(len(missing), 'files are')} missing, the first is "
+            f"{missing[0]}; give a folder with all of them, or choose parts with --contigs"
         )
     return found
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from birdiedna import vocab
 from birdiedna.data import files, genome
+from birdiedna.data.names import quantity
 
 #: The bit that distinguishes lower from upper case.
 _LOWER = np.uint8(32)
@@ -71,7 +72,8 @@ def _parsed_and_saved(path: Path, key: str, cached: Path) -> genome.Genome:
     if _key(path) != key:
         raise ValueError(f"{path} changed while it was read; wait until it is copied and try again")
     if empty := found.notes["empty_contigs"]:
-        _LOG.warning("%s: %d contigs are empty; is the file complete?", path, empty)
+        are = quantity(empty, "contigs are")
+        _LOG.warning("%s: %s empty; is the file complete?", path, are)
     try:
         genome.save(found, cached)
     except OSError as error:
@@ -213,4 +215,4 @@ def changes(notes: Mapping[str, int]) -> list[str]:
         ),
         "empty contigs": notes.get("empty_contigs", 0),
     }
-    return [f"{count:,} {what}" for what, count in counts.items() if count]
+    return [quantity(count, what) for what, count in counts.items() if count]

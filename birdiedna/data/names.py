@@ -1,6 +1,7 @@
-"""Names in messages: shortened lists, the closest known name, and shell quoting."""
+"""Names in messages: shortened lists, counts, the closest known name, and shell quoting."""
 
 import difflib
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +10,17 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     """Return the first names and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def quantity(count: int, what: str) -> str:
+    """Return a count and what is counted; after 1, its first word in -s is singular.
+
+    So is its verb if that is "are" or comes after "that" or "which": "1 row that repeats another".
+    """
+    if count == 1:
+        what = re.sub(r"(\w{3})s( are)?\b", lambda m: m[1] + " is" * bool(m[2]), what, count=1)
+        what = re.sub(r"\b(that|which) (\w+)", r"\1 \2s", what)
+    return f"{count:,} {what}"
 
 
 def shell(word: str) -> str:

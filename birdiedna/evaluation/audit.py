@@ -19,6 +19,7 @@ from birdiedna.data.chromosomes import HELD_OUT, chromosome
 from birdiedna.data.genome import Contig, Genome, Split, contigs_named, stretches, without
 from birdiedna.data.intervals import covered, of_names
 from birdiedna.data.labelled import Labelled, either_strand, sequences
+from birdiedna.data.names import quantity
 from birdiedna.data.words import shared_words
 from birdiedna.evaluation import baselines, leakage, metrics
 from birdiedna.tasks import PARTS, Reading, Task, splits
@@ -402,7 +403,8 @@ def _sentences(card: Card) -> Iterator[str]:
         if both := {*chromosomes(parts[split])} & {*chromosomes(parts[against])}:
             yield f"{split} and {against} rows are both on {_some(sorted(both))}"
     if card.conflicting_labels:
-        yield f"{card.conflicting_labels:,} rows have sequences that also occur with another label"
+        what = "rows whose sequence also occurs with another label"
+        yield quantity(card.conflicting_labels, what)
     for split, part in parts.items():
         rows = f"of {part['rows']:,} {split} rows"
         if repeats := part["repeats"] + part["repeats_reverse_complement"]:

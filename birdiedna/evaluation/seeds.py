@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from birdiedna.data.names import quantity
 from birdiedna.evaluation import statistics, verdicts
 from birdiedna.evaluation.statistics import gaps, interval_text, sided, sign_flip_p, t_interval
 
@@ -48,7 +49,7 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
 
 def sizes(seeds: int, tasks: int) -> str:
     """What a gap is a mean over, as "10 seeds, 18 tasks"."""
-    return f"{seeds} seed{'s' * (seeds != 1)}, {tasks} task{'s' * (tasks != 1)}"
+    return f"{quantity(seeds, 'seeds')}, {quantity(tasks, 'tasks')}"
 
 
 def said(

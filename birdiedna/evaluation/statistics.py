@@ -13,6 +13,7 @@ import polars as pl
 import scipy
 from numpy.typing import ArrayLike
 
+from birdiedna.data.names import quantity
 from birdiedna.evaluation import frames, metrics
 from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.training import run_folder
@@ -486,7 +487,7 @@ def answer(found: Gaps, first: str, second: str) -> str:
     if not found.tasks:
         return f"Nothing compares {one} with {other}: no task was fine-tuned from both"
     whole, count = interval(found.values.mean(1)), len(found.tasks)
-    gap = f"mean gap over {count} task{'s' * (count != 1)} {sided(whole['gap'])} MCC"
+    gap = f"mean gap over {quantity(count, 'tasks')} {sided(whole['gap'])} MCC"
     edges = interval_text(whole["low"], whole["high"], "+")
     unsure = whole["outcome"] == "inconclusive"
     if not edges or unsure and whole["high"] - whole["low"] < _ROUNDING:

@@ -23,6 +23,7 @@ from birdiedna import tasks
 from birdiedna.data import files
 from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint, subset
+from birdiedna.data.names import quantity
 from birdiedna.director.director import Birdie
 from birdiedna.evaluation import frames, scores
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED
@@ -392,15 +393,16 @@ def _unfinished(left: Sequence[Mapping[str, Any]]) -> str:
     for arm in dict.fromkeys(entry["arm"] for entry in left):
         own = [entry for entry in left if entry["arm"] == arm]
         kinds = Counter(entry["kind"] for entry in own)
-        runs = [f"{n} {noun}{'s' * (n > 1)}" for kind, noun in _NOUNS.items() if (n := kinds[kind])]
+        runs = [quantity(n, noun) for kind, noun in _NOUNS.items() if (n := kinds[kind])]
         tasks = len({entry["task"] for entry in own if "task" in entry})
-        seeds = ", ".join(map(str, sorted({entry["seed"] for entry in own})))
-        said = f"{', '.join(runs)}{f' on {tasks} tasks' if tasks else ''}, seeds {seeds}"
+        seeds = sorted({entry["seed"] for entry in own})
+        said = ", ".join(runs) + f" on {quantity(tasks, 'tasks')}" * bool(tasks)
+        said += f", seed{'s' * (len(seeds) != 1)} {', '.join(map(str, seeds))}"
         arms.setdefault(said, []).append(ARM_TITLES.get(arm, arm))
     return "; ".join(f"{', '.join(names)}: {said}" for said, names in arms.items())
 
 
-_NOUNS = {"pretrain": "pre-training", "probe": "probe", "finetune": "fine-tuning"}
+_NOUNS = {"pretrain": "pre-trainings", "probe": "probes", "finetune": "fine-tunings"}
 
 
 @dataclass(frozen=True)
@@ -435,7 +437,8 @@ class Stored:
         all_of_them = f"{len(made) + len(left):,} planned runs"
         said = f"All {all_of_them} were finished"
         if left:
-            said = f"Of {all_of_them} {len(left)} were not finished ({_unfinished(left)})"
+            were = "was" if len(left) == 1 else "were"
+            said = f"Of {all_of_them} {len(left)} {were} not finished ({_unfinished(left)})"
         if own != self.name:
             said = f"These results were collected as {own}. {said}"
         if (compared := len(block(made))) == len(tuned):

@@ -20,6 +20,7 @@ from birdiedna.data import fasta, labelled
 from birdiedna.data.files import expanded
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
+from birdiedna.data.names import quantity
 from birdiedna.tasks import encode, layouts, splits, tables
 from birdiedna.tasks.benchmark_rules import TASKS
 from birdiedna.tasks.layouts import PARTS, TaskFiles, find, names
@@ -314,9 +315,9 @@ def report(notes: Mapping[str, Any]) -> list[str]:
             ranges = ", ".join(f"{first:,}-{last:,}: {n:,}" for first, last, n in spans)
             length = f"{low:,} to {high:,} bases ({ranges})"
         listed = ", ".join(f"{label}: {count:,}" for label, count in enumerate(counts))
-        lines.append(f"{part}: {sum(counts):,} rows of {length}; by class {listed}")
+        lines.append(f"{part}: {quantity(sum(counts), 'rows')} of {length}; by class {listed}")
     lines += notes["remarks"]
     for part, counts in notes["read"].items():
-        changed = [f"{n:,} {what}" for what, n in counts.items() if what != "rows"]
+        changed = [quantity(n, what) for what, n in counts.items() if what != "rows"]
         lines += [f"{part} as read: {'; '.join(changed)}"] if changed else []
-    return lines + [f"{count:,} {what}" for what, count in notes["repeats"].items()]
+    return lines + [quantity(count, what) for what, count in notes["repeats"].items()]

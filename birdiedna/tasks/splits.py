@@ -16,6 +16,7 @@ from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
 from birdiedna.data.intervals import Intervals, covered, of_names, place
 from birdiedna.data.labelled import Labelled, either_strand, take
+from birdiedna.data.names import quantity
 
 #: Name of a row of a table with a column of chromosomes but without coordinates.
 _CHROMOSOME = re.compile(r"([^:|\s]+):row \d+(?: .*)?")
@@ -46,8 +47,8 @@ def assign(rows: Mapping[str, Labelled]) -> tuple[Labelled, Labelled | None, Lab
     found = chromosomes(parts["train"].names)
     if count := int(held_out(found).sum()) if found else 0:
         remarks.append(
-            f"{count:,} train rows are on {', '.join(HELD_OUT)}, where other tasks are tested; "
-            "they stay where the files put them"
+            f"{quantity(count, 'train rows are')} on {', '.join(HELD_OUT)}, where other tasks are "
+            "tested; the files decide this"
         )
     return parts["train"], parts.get("validation"), parts["test"], remarks
 

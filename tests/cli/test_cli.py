@@ -153,6 +153,24 @@ def test_an_unknown_argument_leads_to_the_help_of_its_verb(refused):
     assert "`birdiedna --help`" in refused("--typo", "data", "list")
 
 
+@pytest.mark.parametrize(
+    ("what", "one"),
+    [
+        ("bases in lower case, read as upper case", "base in lower case, read as upper case"),
+        ("ambiguity codes (R 1), read as N", "ambiguity code (R 1), read as N"),
+        ("U read as T", "U read as T"),
+        ("train rows that repeat another", "train row that repeats another"),
+        ("sequences with two labels", "sequence with two labels"),
+        ("train rows whose sequence is in train", "train row whose sequence is in train"),
+        ("rows with coordinates, which keep", "row with coordinates, which keeps"),
+        ("files are missing", "file is missing"),
+    ],
+)
+def test_what_is_counted_once_is_singular(what, one):
+    assert [names.quantity(n, what) for n in (0, 1, 2)] == [f"0 {what}", f"1 {one}", f"2 {what}"]
+    assert names.quantity(1234, what) == f"1,234 {what}"
+
+
 def test_what_is_printed_cannot_steer_the_terminal(said, tmp_path):
     path = tmp_path / "a.fa"
     path.write_text(">\x1b]0;x\x07\u202eone\n" + "ACGT" * 99 + "\n>two\n" + "ACGT" * 99)

@@ -163,7 +163,7 @@ def test_check_tells_an_assembly_by_its_lengths(capsys, said):
     said("data", "fetch", "GRCh37:chr20", "--from-file", path)
     main.main(["data", "check", "GRCh37:chr20"])
     out, error = capsys.readouterr()
-    assert "GRCh37: 1 contigs, all" in out and "the lengths of GRCh37" in out
+    assert "GRCh37: 1 contig, lengths as expected" in out and "the lengths of GRCh37" in out
     assert "all contigs of chr20.fa.gz are held out for testing" in error
 
 

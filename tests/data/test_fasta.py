@@ -63,9 +63,9 @@ def test_u_becomes_t_ambiguity_codes_n_and_notes_count_all_that_was_found(tmp_pa
         "15 bases in lower case, read as upper case",
         "2 U, read as T",
         "20 ambiguity codes (B 2, D 2, H 2, K 2, M 2, R 2, S 2, V 2, W 2, Y 2), read as N",
-        "1 empty contigs",
+        "1 empty contig",
     ]
-    assert "1 contigs are empty" in caplog.text
+    assert "1 contig is empty" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["x.fa", "x.fa.gz", "x"])

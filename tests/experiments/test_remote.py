@@ -266,8 +266,8 @@ def test_an_unfinished_pretraining_is_resumed_elsewhere_bit_for_bit(
     assert "--unfinished" in refused("remote", "pack", begun, "--out", packed)
     monkeypatch.setattr(remote, "work", lambda *given: 0)
     words = "--budget-minutes", 1, "--work-only"
-    assert f"1 parts in {packed}" in said("remote", "work", begun, "--out", packed, *words)
-    assert "1 new runs" in said("remote", "unpack", elsewhere, packed)
+    assert f"1 part in {packed}" in said("remote", "work", begun, "--out", packed, *words)
+    assert "1 new run in" in said("remote", "unpack", elsewhere, packed)
     assert plans.table(plans.read(elsewhere))[0]["standing"] == "begun, step 2 of 6"
     shutil.copy(plan.folder / "genome.npz", elsewhere)
     plans.work(elsewhere, only=[name])

@@ -122,7 +122,7 @@ def test_notes_and_report_say_what_was_read_changed_and_repeated(own):
         "classes: 0, 1 (numbers in the files)",
         "train: 5 rows of 4 to 6 bases (4-4: 4, 6-6: 1); by class 0: 2, 1: 3",
         "test: 2 rows of 4 bases; by class 0: 1, 1: 1",
-        "train as read: 1 rows cut to 6 bases; 2 bases cut off",
+        "train as read: 1 row cut to 6 bases; 2 bases cut off",
         "2 train rows that repeat another, on either strand",
         "2 sequences with two labels, on either strand",
         "2 test rows whose sequence is in train, on either strand",
