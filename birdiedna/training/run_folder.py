@@ -283,7 +283,8 @@ def predictions(folder: Path) -> dict[str, np.ndarray]:
     path = Path(folder) / "predictions.npz"
     if not path.exists():
         raise FileNotFoundError(
-            f"{folder} has no predictions; give the folder of a finished fine-tuning or probe"
+            f"{path} is missing: the run has no predictions; give the folder of a finished "
+            "fine-tuning or probe"
         )
     names = ("steps", *(f"{part}_{what}" for part in _PARTS for what in ("logits", "labels")))
     found = stored.read_arrays(path, intact(folder, path.name), names, _remedy(folder))
