@@ -113,7 +113,7 @@ def test_a_config_is_read_from_its_folder_unless_a_field_is_repeated(tmp_path):
     (tmp_path / "config.json").write_text(text.replace('"slots":', '"rows": 9, "slots":'))
     with pytest.raises(ValueError, match="field 'rows' occurs twice; delete one"):
         config_json.read(tmp_path)
-    with pytest.raises(ValueError, match="contains no config.json; make the run"):
+    with pytest.raises(ValueError, match="contains no config.json; give a folder"):
         config_json.read(tmp_path / "none")
     (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
     with pytest.raises(ValueError, match="not that of a run; give a folder that `birdiedna pre"):
