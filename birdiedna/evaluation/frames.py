@@ -36,7 +36,9 @@ def _of_pretraining(folder: Path) -> dict[str, Any]:
     """`_tags` of a pre-training; ValueError for another run."""
     kind = run_folder.read(folder, "manifest").get("kind", "pretrain")
     if kind != "pretrain":
-        raise ValueError(f"{folder} is a run of kind {kind}; give the folder of a pre-training")
+        raise ValueError(
+            f"{folder} is a run of kind {kind!r:.40}; give the folder of a pre-training"
+        )
     return _tags(folder)
 
 

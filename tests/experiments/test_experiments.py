@@ -145,7 +145,7 @@ def test_results_are_scores_at_the_step_that_validation_chose(made):
 def test_a_run_of_another_kind_is_told_as_such_and_not_as_damaged(made):
     started, tuned = made[1], made[2]
     for read in (frames.losses, frames.rounds, frames.costs):
-        with pytest.raises(ValueError, match="run of kind finetune; give .* of a pre-training"):
+        with pytest.raises(ValueError, match="run of kind 'finetune'; give .* of a pre-training"):
             read([tuned])
     for read in (frames.results, frames.curves, frames.probabilities):
         with pytest.raises(FileNotFoundError, match="has no predictions; give the folder of a fin"):
