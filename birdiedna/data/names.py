@@ -1,4 +1,4 @@
-"""Names in messages: shortened lists, counts, the closest known name, and shell quoting."""
+"""Names and numbers in messages: short lists, counts, the closest known name, shell quoting."""
 
 import difflib
 import re
@@ -21,6 +21,12 @@ def quantity(count: int, what: str) -> str:
         what = re.sub(r"(\w{3})s( are)?\b", lambda m: m[1] + " is" * bool(m[2]), what, count=1)
         what = re.sub(r"\b(that|which) (\w+)", r"\1 \2s", what)
     return f"{count:,} {what}"
+
+
+def sided(value: float, form: str = "+.3f") -> str:
+    """Return a value as text; instead of 0.000 a digit more, if it shows the side of 0."""
+    text, finer = f"{value:{form}}", f"{value:{form.replace('.3', '.4')}}"
+    return finer if float(finer) and not float(text) else text
 
 
 def shell(word: str) -> str:

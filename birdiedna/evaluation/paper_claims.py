@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import scipy
 
+from birdiedna.data.names import sided
 from birdiedna.director import reward_model
 from birdiedna.evaluation import learning_speed, printed_digits, scarcity, statistics, verdicts
 from birdiedna.evaluation.learning_speed import Speed
@@ -382,7 +383,7 @@ def _without(gaps: Gaps) -> str:
     carries = low * high > 0 and whole * rest[top] <= 0
     note = ", so this task carries the mean" if carries else ""
     task = TASK_TITLES.get(gaps.tasks[top], gaps.tasks[top])
-    return f"; without {task} {statistics.sided(rest[top])}{note}"
+    return f"; without {task} {sided(rest[top])}{note}"
 
 
 def consistent(gaps: Gaps) -> tuple[str, str]:

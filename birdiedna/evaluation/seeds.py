@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from birdiedna.data.names import quantity
+from birdiedna.data.names import quantity, sided
 from birdiedna.evaluation import statistics, verdicts
-from birdiedna.evaluation.statistics import gaps, interval_text, sided, sign_flip_p, t_interval
+from birdiedna.evaluation.statistics import gaps, interval_text, sign_flip_p, t_interval
 
 Pair = tuple[str, str]
 _PAIRS: dict[str, Any] = {"first": pl.String, "second": pl.String, "tasks": pl.Int64}

@@ -13,7 +13,7 @@ import polars as pl
 import scipy
 from numpy.typing import ArrayLike
 
-from birdiedna.data.names import quantity
+from birdiedna.data.names import quantity, sided
 from birdiedna.evaluation import frames, metrics
 from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.training import run_folder
@@ -127,12 +127,6 @@ def interval_text(low: float, high: float, sign: str = "") -> str | None:
     if not (np.isfinite(low) and np.isfinite(high)):
         return None
     return f"{sided(low, f'{sign}.3f')} to {sided(high, f'{sign}.3f')}"
-
-
-def sided(value: float, form: str = "+.3f") -> str:
-    """A value as text; instead of 0.000 a digit more, if it shows the side of 0."""
-    text, finer = f"{value:{form}}", f"{value:{form.replace('.3', '.4')}}"
-    return finer if float(finer) and not float(text) else text
 
 
 def mean_text(

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import altair as alt
 import polars as pl
 
+from birdiedna.data.names import sided
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.evaluation.statistics import interval_column, pair, sided
+from birdiedna.evaluation.statistics import interval_column, pair
 from birdiedna.figures import style
 
 #: Columns of a table of fine-tuning protocols.

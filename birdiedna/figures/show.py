@@ -19,6 +19,7 @@ import polars as pl
 from altair.utils import update_nested
 from IPython.display import display
 
+from birdiedna.data.names import sided
 from birdiedna.data.page_text import escaped
 from birdiedna.training import environment, run_folder
 
@@ -384,9 +385,7 @@ def _shown(value: Any, spec: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     default = ".4g" if isinstance(value, float) else "," if isinstance(value, int) else ""
-    text = format(value, spec or default)
-    if spec == "+.3f" and value and not float(text):
-        text = f"{value:+.4f}"  # the side of 0, as `statistics.sided`
+    text = sided(value) if spec == "+.3f" else format(value, spec or default)
     return _PERCENT.sub("%", _MINUS.sub("\N{MINUS SIGN}", text))
 
 
