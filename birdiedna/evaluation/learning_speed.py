@@ -25,7 +25,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     Otherwise noise would decide the first crossing of a target near the end; it weighs more on a
     lower curve, so that arms of equal speed but different levels would differ.
     """
-    window = max(1, (values.shape[-1] // 7 - 1) // 2 * 2 + 1)
+    window = values.shape[-1] // 7 // 2 * 2 + 1
     return scipy.ndimage.uniform_filter1d(values, window, mode="nearest")
 
 

@@ -26,6 +26,12 @@ def test_steps_to_a_target_interpolate_to_the_first_crossing():
     assert found.tolist() == [2.5, 10.0, np.inf, np.inf, np.inf]
 
 
+@pytest.mark.parametrize(("evaluations", "window"), [(4, 1), (13, 1), (14, 3), (33, 5), (65, 9)])
+def test_curves_are_smoothed_over_a_seventh_of_their_evaluations(evaluations, window):
+    peak = np.eye(evaluations)[evaluations // 2]
+    assert np.count_nonzero(learning_speed.smoothed(peak)) == window
+
+
 def test_smoothing_keeps_straight_lines_and_short_curves():
     line = np.arange(33.0)
     assert learning_speed.smoothed(line)[2:-2] == pytest.approx(line[2:-2])
