@@ -44,11 +44,12 @@ Entry = dict[str, Any]
 class Card(NamedTuple):
     """Audit of a task; counts are of rows unless stated otherwise.
 
-    parts: one entry per split. `by_class`; `gc`, mean share of G and C by class; `shortest` and
-      `longest`, in bases; `unknown`, with N; `chromosomes` with their rows, None if unknown;
-      `repeats` of an earlier row, `repeats_reverse_complement` of only its reverse complement;
-      `sorted_by_label`, as the function of this name; `names_with_label`, named `...|label`;
-      `pretrained`, with at least half of the bases (or words) in the pre-training contigs.
+    parts: one entry per split. `by_class`; `gc`, mean share of G and C by class, and `gc_gap`, how
+      far these are apart; `shortest` and `longest`, in bases; `unknown`, with N; `chromosomes` with
+      their rows, None if unknown; `repeats` of an earlier row, `repeats_reverse_complement` of only
+      its reverse complement; `sorted_by_label`, as the function of this name; `names_with_label`,
+      named `...|label`; `pretrained`, with at least half of the bases (or words) in the
+      pre-training contigs.
     pairs: one entry for each `split` and each earlier one, `against`; rows of the first. `copies`
       equal a row of the other, `copies_reverse_complement` only the reverse complement of one;
       `overlapping` share a base with one, `covered` have at least half inside one, both by
@@ -141,6 +142,7 @@ def _part(split: str, rows: Labelled, pretrained: int | None) -> Entry:
     gc = baselines.gc_share(rows)
     counts = np.bincount(rows.labels)
     means = [_mean(gc[rows.labels == label]) for label in range(len(counts))]
+    known = [mean for mean in means if not np.isnan(mean)]
     found = Counter(splits.chromosomes(rows.names)).most_common()
     repeats, either = (len(keys) - len({*keys}) for keys in (sequences(rows), either_strand(rows)))
     return {
@@ -148,6 +150,7 @@ def _part(split: str, rows: Labelled, pretrained: int | None) -> Entry:
         "rows": len(rows.labels),
         "by_class": ", ".join(map(str, counts)),
         "gc": ", ".join(f"{mean:.3f}" for mean in means),
+        "gc_gap": max(known, default=0.0) - min(known, default=0.0),
         "shortest": int(rows.lengths.min()),
         "longest": int(rows.lengths.max()),
         "unknown": int((rows.tokens == vocab.N).any(1).sum()),

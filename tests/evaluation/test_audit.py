@@ -67,6 +67,7 @@ def test_card_describes_each_split():
     train = labelled(["GCAT", "GCAN", "ATGC", "GCAT"], [0, 1, 1, 0], names)
     found = card(train, train).parts[0]
     assert found.pop("sorted_by_label") == audit.sorted_by_label(train.labels)
+    assert found.pop("gc_gap") == pytest.approx(1 / 12)  # not 0.083, that of rounded means
     assert found == {
         **{"split": "train", "rows": 4, "by_class": "2, 2", "gc": "0.500, 0.583"},
         **{"shortest": 4, "longest": 4, "unknown": 1, "chromosomes": None, "repeats": 1},
