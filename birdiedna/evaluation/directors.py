@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import scipy
 
+from birdiedna.data.names import sided
 from birdiedna.director import simulate as simulation
 from birdiedna.director.director import Birdie, Director, Fixed, even, ul2r, wander
 from birdiedna.director.simulate import Trajectory, World
@@ -142,8 +143,8 @@ def comparison(ended: pl.DataFrame) -> pl.DataFrame:
 
 def _text(values: np.ndarray, digits: int) -> str:
     """A mean with its interval, such as "+1.5 (+0.2 to +2.8)"; zero has no minus sign."""
-    edges = (round(float(x), digits) + 0.0 for x in (values.mean(), *t_interval(values)))
-    return "{:+.{n}f} ({:+.{n}f} to {:+.{n}f})".format(*edges, n=digits)
+    numbers = values.mean(), *t_interval(values)
+    return "{} ({} to {})".format(*(sided(float(x), f"+z.{digits}f") for x in numbers))
 
 
 def judged(gaps: np.ndarray) -> str:
@@ -168,7 +169,7 @@ def agreement(rounds: pl.DataFrame) -> pl.DataFrame:
 
 
 def early(rounds: pl.DataFrame, share: float = 0.9) -> tuple[int, float]:
-    """How many first `frames.rounds` earn `share` of all absolute rewards; their exact share."""
+    """How many first `frames.rounds` have `share` of all rewards by size; their exact share."""
     moved = rounds.group_by("end").agg(pl.col("reward").abs().sum()).sort("end")["reward"]
     held = (moved.cum_sum() / moved.sum()).to_numpy()
     count = int(np.argmax(held >= share)) + 1

@@ -104,7 +104,7 @@ def failures(
     small = float(reward_model.reward(jnp.array(1.30), jnp.array(1.29)))
     collapsed = int((mcc < COLLAPSED).sum())
     found = {
-        "rewards of the second half below that of a fall from 1.30 to 1.29 nats": (
+        "rewards of the second half smaller in size than that of a fall from 1.30 to 1.29 nats": (
             _number((late < small).mean(), ".0%")
         ),
         "largest loss of the NTP arm on an objective it never saw, nats": (

@@ -62,6 +62,9 @@ def test_directors_are_compared_with_paired_seeds():
     still = ended.with_columns(loss=pl.Series([0.3 - 1e-9, 0.4 - 1e-9, 0.4, 0.3]))
     text = directors.comparison(still)["loss difference"][0]
     assert text == "+0.000 (+0.000 to +0.000)"  # zero has no minus sign
+    lower = ended.with_columns(loss=pl.Series([0.3 - 2e-4, 0.4 - 2e-4, 0.4, 0.3]))
+    text = directors.comparison(lower)["loss difference"][0]
+    assert text == "-0.0002 (-0.0002 to -0.0002)"  # nor is a loss that is lower called higher
 
 
 @pytest.mark.parametrize(
