@@ -12,6 +12,7 @@ import polars as pl
 
 from birdiedna.evaluation.measured_objectives import corruption
 from birdiedna.evaluation.paper_table import TABLE_1
+from birdiedna.experiments.cost import flop
 from birdiedna.experiments.profiles import Profile, profile
 from birdiedna.model.transformer import count_parameters
 from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
@@ -61,7 +62,7 @@ def _text(value: int | float | str) -> str:
 
 def _scale(settings: Profile) -> dict[str, int | float | str]:
     birdie, tune = settings.pretrain["birdie"], settings.finetune
-    crops = [f"{start}-{stop} of {length}" for length, (start, stop) in settings.crops.items()]
+    crops = [f"{first} to {stop - 1} of {n}" for n, (first, stop) in settings.crops.items()]
     return {
         "parameters": count_parameters(birdie.model),
         "model width": birdie.model.width,
@@ -70,6 +71,7 @@ def _scale(settings: Profile) -> dict[str, int | float | str]:
         "rows per step": birdie.rows,
         "pre-training steps": birdie.steps,
         "pre-training tokens": birdie.slots * birdie.rows * birdie.steps,
+        "pre-training TFLOP": flop(birdie) / 1e12,
         "rounds of the director": len(birdie.evaluations),
         "peak learning rate": birdie.optimizer.peak,
         "fine-tuning steps": tune.steps,

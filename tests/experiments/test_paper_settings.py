@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import polars as pl
+import pytest
 
 from birdiedna.experiments import paper_settings, profiles
 
@@ -30,6 +31,8 @@ def test_scales_are_those_of_the_profiles():
     assert table["row length (tokens)"] == ["128", "1,024", 8.0]
     assert table["pre-training tokens"][1] == "2,147,483,648"
     assert table["parameters"][1] == "17,175,040"
+    # attention counts, so that operations are not parameters times tokens
+    assert table["pre-training TFLOP"] == ["0.821412", "272749", pytest.approx(332_049.07)]
 
 
 def test_settings_that_are_neither_quick_nor_paper_have_a_column_of_their_own():
@@ -44,7 +47,10 @@ def test_tasks_and_crops_of_own_rows_are_those_that_were_run(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.json").write_text(json.dumps({"task": name, "crop": crop}))
     folders = [tmp_path / "one", tmp_path / "two"]
-    assert paper_settings.of_runs(quick, folders).crops == {300: (0, 63)}
+    of_two = paper_settings.of_runs(quick, folders)
+    assert of_two.crops == {300: (0, 63)}
+    read = paper_settings.scales(of_two).rows_by_key("setting")["bases of a task that are read"]
+    assert read[0][1] == "0 to 62 of 300"  # 63 bases
     own = paper_settings.of_runs(quick, folders[:1])
     here = dict(paper_settings.scales(own).select("setting", "here").iter_rows())
     assert (here["tasks"], here["bases of a task that are read"]) == ("1", "all")
