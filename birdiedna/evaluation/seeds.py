@@ -82,7 +82,8 @@ def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
             low, high = map(float, t_interval(values))
             facts = {"first": first, "second": second, "task": task, "gap": float(values.mean())}
             facts |= {"low": low, "high": high, "p": sign_flip_p(values), "holm": float(holm)}
-            rows += [facts | {"seed": i, "value": float(v)} for i, v in enumerate(values)]
+            each = zip(found.seeds, values.tolist(), strict=True)
+            rows += [facts | {"seed": seed, "value": value} for seed, value in each]
     return pl.DataFrame(rows, _TASKS)
 
 

@@ -366,11 +366,12 @@ def unit_text(results: pl.DataFrame) -> str:
 
 
 class Gaps(NamedTuple):
-    """Gaps of two arms: values (seeds, tasks), tasks, and the kind of seeds."""
+    """Gaps of two arms: values (seeds, tasks), tasks, the kind of seeds, and their numbers."""
 
     values: np.ndarray
     tasks: tuple[str, ...]
     over: str
+    seeds: tuple[int, ...] = ()
 
 
 def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
@@ -390,7 +391,7 @@ def gaps(scores: pl.DataFrame, first: str, second: str) -> Gaps:
     values = wide.select(tasks)
     rows, columns = _without_gaps(values.select(pl.all().is_null()).to_numpy())
     whole = values.to_numpy()[np.ix_(rows, columns)]
-    return Gaps(whole, tuple(tasks[i] for i in columns), over)
+    return Gaps(whole, tuple(tasks[i] for i in columns), over, tuple(wide[unit].gather(rows)))
 
 
 def _without_gaps(lacks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
