@@ -119,7 +119,7 @@ def failures(
 
 
 def _number(value: Any, form: str) -> str:
-    return "not measured" if value is None or np.isnan(value) else f"{value:{form}}"
+    return "not measured" if value is None or np.isnan(value) else sided(value, form)
 
 
 class Agreement(NamedTuple):

@@ -58,7 +58,7 @@ def table(
 
     Args:
       formats: format specifications of columns, as `{"loss": ".3f"}`; other floats show four
-        digits. `+.3f` shows a fourth digit instead of 0.000. ValueError if a column is absent.
+        digits. `.3f` shows a fourth digit instead of 0.000. ValueError if a column is absent.
       markdown: columns of our own Markdown (links, citations), in which text from files must pass
         through `escaped`; all others are escaped.
       behind: title of a fold that hides the table in the book; none if empty.
@@ -385,7 +385,7 @@ def _shown(value: Any, spec: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     default = ".4g" if isinstance(value, float) else "," if isinstance(value, int) else ""
-    text = sided(value) if spec == "+.3f" else format(value, spec or default)
+    text = sided(value, spec) if spec.endswith(".3f") else format(value, spec or default)
     return _PERCENT.sub("%", _MINUS.sub("\N{MINUS SIGN}", text))
 
 

@@ -144,6 +144,7 @@ def test_tables_show_short_numbers_and_dashes_for_null(shown):
         (["2026-11-26, 3-mers, --seed -p, 1e-5"], "2026-11-26, 3-mers, --seed -p, 1e-5"),
         ([1.5, ".3f"], "1.500"),
         *(([-0.00046, "+.3f"], "−0.0005"), ([0.02, "+.3f"], "+0.020")),
+        *(([-0.00046, ".3f"], "−0.0005"), ([0.0, ".3f"], "0.000")),
     ],
 )
 def test_numbers_have_one_notation_and_names_keep_their_hyphens(shown, given, text):
