@@ -17,7 +17,7 @@ from birdiedna.cli import main
 from birdiedna.data import sample
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames, metrics, statistics
-from birdiedna.experiments import collect, prepare, profiles, results, runs
+from birdiedna.experiments import collect, cost, prepare, profiles, results, runs
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Stored, every_run, open_runs
 from birdiedna.experiments.sources import Sources
@@ -447,6 +447,18 @@ def test_results_of_the_repository_are_as_they_were_collected(checkout):
     assert {*found} - {*sums} == {"results.json", "README.md"}
     assert {file: digest(found[file]) for file in sums} == sums
     assert "nothing here is a verdict at the paper's scale" in open_runs("eighth").history
+
+
+@pytest.mark.parametrize("name", ["small", "eighth"])
+def test_the_cost_of_results_is_that_of_their_runs(checkout, name):
+    spent = results.read(name)["cost"]
+    for run in spent["runs"]:
+        if (folder := checkout / name / run["name"]).is_dir():
+            assert run["minutes"] == pytest.approx(cost.seconds(folder) / 60), run["name"]
+            assert run["standing"] == "finished"
+    for kind, minutes in spent["minutes"].items():
+        each = [run["minutes"] for run in spent["runs"] if run["kind"] == kind]
+        assert minutes == pytest.approx(sum(each)), kind
 
 
 def test_what_is_missing_is_counted(checkout):
