@@ -54,6 +54,8 @@ def test_seeds_that_one_arm_lacks_are_dropped_and_other_arms_ignored():
     stranger = whole.filter(pl.col("arm") == "ntp", pl.col("seed") == 0)
     both = pl.concat([cut, stranger.with_columns(arm=pl.lit("mlm"))])
     assert seeds.compared(both, PAIR)["seeds"].to_list() == [3]
+    unequal = cut.with_columns(value=pl.when(arm="birdie", seed=3).then(1.0).otherwise("value"))
+    assert statistics.ahead(unequal, *PAIR[0]) == "0 of 2"  # NTP has no seed 3
     later = seeds.by_task(both.filter(pl.col("seed") > 0), PAIR)
     assert later["seed"].to_list() == [1, 2, 1, 2]  # not 0 and 1
     assert seeds.compared(both, [("birdie", "absent")]).is_empty()
