@@ -86,6 +86,7 @@
     }
     const placed = (loss) => {
       const gain = uniform - loss;
+      if (Math.abs(gain) < 5e-4) return "like uniform";
       const share = gain > 0 && !small ? `, ${percent(gain / room)} of the room` : "";
       return `${number(Math.abs(gain), 3)} ${gain > 0 ? "below" : "above"} uniform${share}`;
     };
