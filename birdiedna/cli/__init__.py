@@ -1,6 +1,7 @@
 """The command `birdiedna`: one parser, its verbs."""
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ def run() -> int:
     While modules are imported it ends the process at once, since an exception crashes some of them.
     """
     gc.set_threshold(*COLLECT_LESS)
+    _open_streams()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
         signal.signal(signal.SIGINT, _end)
     try:
@@ -25,6 +27,20 @@ def run() -> int:
     except KeyboardInterrupt:
         sys.stderr.write(_INTERRUPTED)
         return _STATUS
+
+
+def _open_streams() -> None:
+    """Open closed standard streams, lest a file get their number, and with it others' messages.
+
+    Every line is written at once, so that logs grow and errors of writing are seen.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+        name = ("stdin", "stdout", "stderr")[number]
+        setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))
+    os.close(number)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def _end(*_: object) -> None:

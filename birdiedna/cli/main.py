@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status. A user error is one line, no traceback."""
     if logging.lastResort:
         logging.lastResort.setFormatter(_Warning())
-    with contextlib.redirect_stdout(_Shown(sys.stdout) if sys.stdout else None) as shown:
+    with contextlib.redirect_stdout(_Shown(sys.stdout)) as shown:
         status = _main(sys.argv[1:] if argv is None else argv)
-    return status or (128 + signal.SIGPIPE) * bool(shown and shown.gone)
+    return status or (128 + signal.SIGPIPE) * shown.gone
 
 
 def _harmless(text: str) -> str:
@@ -56,10 +56,10 @@ class _Shown:
         try:
             yield
         except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())  # it is flushed at exit
             if error.errno not in (errno.EIO, errno.EPIPE):
-                raise
+                raise OSError(error.errno, error.strerror, "standard output") from error
             self.gone = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
             if callable(signal.getsignal(signal.SIGTERM)):  # in `stop.watch`, before any signal
                 signal.raise_signal(signal.SIGTERM)
 

@@ -36,7 +36,7 @@ def prepare(given: argparse.Namespace) -> int:
     if lacks := results.book_lacks([run.manifest() for run in plan.runs]):
         print(f"  no book can be built from these runs: it needs {lacks}")
     print(f"run it: birdiedna plan work {folder}, then collect: ", end="")
-    print(f"birdiedna plan collect {folder} --name NAME", flush=True)
+    print(f"birdiedna plan collect {folder} --name NAME")
     return 0
 
 
@@ -55,7 +55,7 @@ def work(given: argparse.Namespace) -> int:
     progress.check_tracker(given.track)
     plans.place_weights(given.folder, given.weights)
     if given.budget_minutes:
-        print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}", flush=True)
+        print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}")
     with stop.watch(given.budget_minutes) as ask:
         try:
             how = given.only, given.device, given.shard, given.shard_state, given.track

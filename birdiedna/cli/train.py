@@ -50,7 +50,7 @@ def _runs(
     Names, device and folder are checked before data are read.
     """
     if given.budget_minutes:
-        print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}", flush=True)
+        print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}")
     with stop.watch(given.budget_minutes) as ask:
         how = ask, given.device, replayed, given.changes, given.shard_state
         start = given.from_llama, model, tracker
@@ -62,14 +62,14 @@ def _runs(
         progress.check_tracker(tracker)
         files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")
         if (summary := profiles.summary(runs.settings)) and not jax.process_index():
-            print(summary, flush=True)
+            print(summary)
         if given.arm != "random" and not (model or jax.process_index()):
             if given.genome != SAMPLE:
                 lines = described_genome(runs.settings, sources)
-                print("\n  ".join([given.genome, *lines]), flush=True)
+                print("\n  ".join([given.genome, *lines]))
             elif not runs.stored and getattr(given, "tasks", SAMPLE) != SAMPLE:
                 said = "is pre-trained on the embedded sample; --genome names another genome"
-                print(f"{given.arm} {said}", flush=True)
+                print(f"{given.arm} {said}")
         yield runs
 
 
@@ -126,7 +126,7 @@ def finetune(given: argparse.Namespace) -> int:
 def _shown(runs: Live | Stored, sources: Sources, task: str) -> Task:
     """Read the rows of a task; print what they are and what reading changed."""
     rows = read_task(runs.settings, sources, task)
-    print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)), flush=True)
+    print(f"{task}, " + "\n  ".join(tasks.report(rows.notes)))
     return rows
 
 

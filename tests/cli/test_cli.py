@@ -2,7 +2,9 @@
 
 import io
 import logging
+import os
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -108,6 +110,32 @@ def test_a_tilde_behind_an_equals_sign_is_the_home_folder(monkeypatch):
     read = parser.parser().parse_args
     assert str(read(["predict", "r", "s", "--out=~/x"]).out) == "/home/me/x"
     assert read(["book", "--profile=~me"]).profile == "~me"
+
+
+@pytest.mark.parametrize("reason", ["No space left on device", "Broken pipe"])
+def test_standard_output_that_cannot_be_written_is_one_line_or_a_status(monkeypatch, reason):
+    """With Python's own buffer, which is written at exit."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    reader, out = os.pipe()
+    os.close(reader)
+    expected = 128 + signal.SIGPIPE, ""
+    if reason != "Broken pipe":
+        if not os.path.exists("/dev/full"):
+            pytest.skip("this system has no full device")
+        os.dup2(os.open("/dev/full", os.O_WRONLY), out)
+        expected = 1, f"birdiedna data: standard output: {reason}; free disk space\n"
+    words = [sys.executable, "-m", "birdiedna", "data", "list"]
+    done = subprocess.run(words, stdout=out, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == expected
+
+
+def test_no_file_gets_the_number_of_a_closed_standard_stream(tmp_path):
+    program = "import os, sys; from birdiedna import cli; cli._open_streams(); print()\n"
+    program += "kept = not (sys.stdin.read() or sys.stdout.isatty() or sys.stderr.isatty())\n"
+    program += "sys.exit(kept and os.open(sys.argv[1], os.O_CREAT) == 3 and 44)"
+    for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
+        words = ["sh", "-c", f'exec "$0" -c "$1" "$2" {closed}', sys.executable, program]
+        assert subprocess.call([*words, tmp_path / "file"], stdin=subprocess.DEVNULL) == 44
 
 
 @pytest.mark.parametrize("words", [[], ["pretrain"], ["data", "build"], ["plan", "work"]])
