@@ -33,7 +33,7 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     """
     rows = []
     for first, second in pairs:
-        found = gaps(scores, first, second)
+        found = _gaps(scores, first, second)
         if not found.values.size:
             continue
         means = found.values.mean(0)
@@ -76,7 +76,7 @@ def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     """
     rows = []
     for first, second in pairs:
-        found = gaps(scores, first, second)
+        found = _gaps(scores, first, second)
         corrected: Sequence[float] = _holm(found.values).tolist() if found.tasks else ()
         for task, values, holm in zip(found.tasks, found.values.T, corrected, strict=True):
             low, high = map(float, t_interval(values))
@@ -93,6 +93,16 @@ def by_share(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     return pl.concat(
         compared(part, pairs).with_columns(share=pl.lit(share))
         for (share,), part in scores.sort("share").group_by("share", maintain_order=True)
+    )
+
+
+def _gaps(scores: pl.DataFrame, first: str, second: str) -> statistics.Gaps:
+    """`gaps`; those of a single pre-training seed are averaged, too."""
+    found = gaps(scores, first, second)
+    if not found.tasks or found.over == statistics.PRETRAINING:
+        return found
+    return found._replace(
+        values=found.values.mean(0, keepdims=True), seeds=(scores.filter(arm=first)["seed"][0],)
     )
 
 

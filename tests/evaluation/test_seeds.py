@@ -48,6 +48,14 @@ def test_gain_on_every_task_and_seed_is_supported():
     assert (row["on average"], row["consistently"]) == ("supported", "supported")
 
 
+def test_finetunings_of_a_single_checkpoint_are_one_seed():
+    gaps = np.full((1, 14), 0.05)
+    one = scores(gaps).with_columns(seed=7)
+    row = seeds.compared(one, PAIR).row(0, named=True)
+    assert (row["seeds"], row["won"], row["on average"]) == (1, 0, "inconclusive")
+    assert seeds.by_task(one, PAIR)["seed"].to_list() == [7] * 14
+
+
 def test_seeds_that_one_arm_lacks_are_dropped_and_other_arms_ignored():
     whole = scores(np.zeros((4, 2)))
     cut = whole.filter(~((pl.col("arm") == "ntp") & (pl.col("seed") == 3)))
