@@ -213,8 +213,10 @@ ERROR_CLASS = "birdie-chart-error"
 NEEDS_SCRIPTS = "<noscript><p>This figure needs JavaScript.</p></noscript>"
 #: Font sizes readable on any screen, in pixels.
 _SIZES = {"labelFontSize": 12, "titleFontSize": 12}
-#: Lines and text take the page's text colour, so that a chart suits light and dark pages.
+#: Lines and text take the page's text colour, so that a chart suits light and dark pages. Margins
+#: hold texts of this font, whose widths every system has; its own sans-serif may be wider.
 THEME: dict[str, Any] = {
+    "font": "Arial, sans-serif",
     "background": "transparent",
     "view": {"stroke": None},
     "title": {"color": "currentColor", "subtitleColor": "currentColor", "anchor": "start"},

@@ -68,6 +68,14 @@ def test_scripts_are_light_and_every_icon_is_drawn(view):
     )  # what stands for an icon that is missing
 
 
+def test_texts_of_charts_have_a_font_of_the_same_width_on_every_system(view):
+    fonts = view.execute_script(
+        "return [...document.querySelectorAll('svg.marks text')]"
+        ".map(text => getComputedStyle(text).fontFamily)"
+    )
+    assert {*fonts} == {"Arial, sans-serif"}
+
+
 def test_a_page_with_a_foreign_script_would_be_noticed(browser, tmp_path):
     bad = tmp_path / "bad.html"
     bad.write_text('<script src="https://cdn.example.org/x.js"></script>')
