@@ -203,6 +203,6 @@ def memory(measured: pl.DataFrame) -> alt.LayerChart:
     named = base.encode(text="batch:N", color=alt.value("currentColor"))
     alone = pl.col("microbatches") > 1  # a point, without a line
     above = named.properties(data=last.filter(~alone)).mark_text(align="right", dx=-6, dy=-9)
-    below = named.properties(data=last.filter(alone)).mark_text(align="left", dx=6, dy=9)
+    below = named.properties(data=last.filter(alone)).mark_text(align="left", dx=-6, dy=14)
     layers = lines + style.rule(y=CHIP_GIB) + above + below
     return layers.properties(width="container", height=190)

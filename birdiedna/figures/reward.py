@@ -49,7 +49,7 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
     )
     panel = alt.layer(style.rule(x=0), dots, line, mean, data=data)
     panel = panel.properties(width=150, height=alt.Step(20))
-    chart = style.panels(panel, "world", [*title.values()], margin=112)
+    chart = style.panels(panel, "world", [*title.values()], margin=114)
     return chart.resolve_scale(x="independent")
 
 

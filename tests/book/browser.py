@@ -99,6 +99,14 @@ def theme(browser: webdriver.Chrome, name: str) -> None:
     browser.execute_script("document.documentElement.dataset.theme = arguments[0]", name)
 
 
+def unfold(browser: webdriver.Chrome) -> None:
+    """Open all folds."""
+    browser.execute_script(
+        "document.querySelectorAll('details').forEach(fold => { fold.open = true; });"
+        "document.querySelectorAll('.toggle-hidden .toggle-button').forEach(fold => fold.click());"
+    )
+
+
 def overflow(browser: webdriver.Chrome) -> int:
     """By how many pixels the page is wider than its window."""
     # not innerWidth, which on a phone grows with what sticks out

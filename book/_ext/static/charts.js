@@ -1,14 +1,16 @@
-// Charts as wide as their column, their panels below each other on a phone; shown data as CSV.
+// Charts as wide as their column, fewer panels beside each other on small screens; shown data as CSV.
 window.birdieFit = (wide, width) => {
   const narrow = width < 500;
-  const single = (key, value) => {
+  const fewer = (columns) => (narrow ? 1 : width < 640 ? Math.max(1, columns >> 1) : columns);
+  const smaller = (key, value) => {
     if (key === "labelLimit") return Math.min(value, width - 20);
-    return key === "legend" && value?.columns ? { ...value, columns: 1 } : value;
+    return key === "legend" && value?.columns ? { ...value, columns: fewer(value.columns) } : value;
   };
-  const spec = narrow ? JSON.parse(JSON.stringify(wide), single) : wide;
+  const spec = width < 640 ? JSON.parse(JSON.stringify(wide), smaller) : wide;
   if (narrow) { // names wider than a panel have room at its left
-    const { header } = spec.config ?? {};
-    spec.config = { ...spec.config, axisX: { titleAnchor: "end" }, header: { ...header, labelAnchor: "end" } };
+    const { header, legend } = spec.config ?? {};
+    spec.config = { ...spec.config, axisX: { titleAnchor: "end" }, header: { ...header, labelAnchor: "end" },
+      legend: { ...legend, layout: { top: { anchor: "end" } } } };
   }
   if (narrow && spec.hconcat) {
     const { hconcat, ...rest } = spec;
@@ -20,7 +22,7 @@ window.birdieFit = (wide, width) => {
   if (spec.vconcat) {
     return { ...spec, vconcat: spec.vconcat.map((view) => ({ ...view, width: width - margin })) };
   }
-  const columns = narrow ? 1 : spec.columns;
+  const columns = fewer(spec.columns);
   const panel = Math.floor((width - margin - (columns - 1) * spacing) / columns);
   // panels below each other stay as wide as their axis, also under a longer title
   const stacked = narrow && !spec.resolve ? { bounds: "flush", spacing: 36 } : {};

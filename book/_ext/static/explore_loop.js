@@ -100,7 +100,7 @@
     const [round, phase] = [Math.floor(at / 4), at % 4];
     const [former, now, next] = [rounds[round - 1], rounds[round], rounds[round + 1]];
     const found = shown(round);
-    const third = width < 560 ? width - 16 : (width - 60) / 3;
+    const [columns, third] = width < 560 ? [1, width - 16] : [3, (width - 60) / 3];
     const losses = phase ? now.after : now.before;
     const rewards = phase > 1 ? now.rewards : former && !phase ? former.rewards : null;
     const panel = (title, active, picture) => html("div", { class: `birdie-panel${active ? " active" : ""}` },
@@ -108,7 +108,7 @@
     const said = sentence(round, phase, found.which);
     const stage = html("div", { role: "img", "aria-label": said },
       panel(`1 · a row of DNA: ${names[found.which]}`, phase === 0, dna(found, phase === 0, width - 16)),
-      html("div", { class: "birdie-ring" },
+      html("div", { class: "birdie-ring", style: `grid-template-columns:repeat(${columns},1fr)` },
         panel("2 · held-out losses (nats)", phase === 1,
           bars(losses, phase === 1 ? now.before : null, 0, Math.max(1.6, ...losses), (value) => number(value, 2), third)),
         panel("3 · rewards", phase === 2,
