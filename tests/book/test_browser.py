@@ -147,6 +147,15 @@ def test_a_phone_gives_a_sentence_in_a_table_more_than_a_word_a_line(on_phone):
     assert lines < len(cell.text.split()) / 2
 
 
+def test_a_phone_does_not_zoom_in_on_a_control(on_phone):
+    """As Safari does where letters are smaller than 16 pixels."""
+    sizes = on_phone.execute_script(
+        "return [...document.querySelectorAll('.birdie-chart input, .birdie-explore input')]"
+        ".map(control => parseFloat(getComputedStyle(control).fontSize))"
+    )
+    assert len(sizes) > 5 and min(sizes) >= 16
+
+
 def test_a_screen_reader_hears_the_caption_and_the_name_of_every_button(view):
     chart = view.find_element("css selector", ".birdie-chart")
     picture = chart.find_element("css selector", "[role='graphics-document']")

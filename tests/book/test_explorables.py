@@ -95,6 +95,12 @@ def set_to(view, name, value):
     )
 
 
+def asks(view, feature, value):
+    """The reader asks for something of all pages; for nothing if it is empty."""
+    media = {"features": [{"name": feature, "value": value}]}
+    view.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+
 def press(view, label):
     view.find_element("xpath", f"//button[text()='{label}']").click()
 
@@ -267,16 +273,12 @@ def test_a_game_is_played_by_keys_and_kept_in_the_address(shown):
 
 
 def test_the_loop_plays_by_itself_until_it_is_paused_or_motion_is_unwanted(shown):
-    motion = lambda view, value: view.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia",
-        {"features": [{"name": "prefers-reduced-motion", "value": value}]},
-    )
     view = shown("loop")
     pages.until(lambda: "After the round" in said(view), "the next stage")
     assert view.find_element("css selector", "[role=status]").get_attribute("aria-live") == "off"
     press(view, "Pause")
     stage = said(view)
-    motion(view, "reduce")
+    asks(view, "prefers-reduced-motion", "reduce")
     view.refresh()
     try:
         assert pages.count(view, "[role=status]") and not pages.moving(view)
@@ -284,7 +286,7 @@ def test_the_loop_plays_by_itself_until_it_is_paused_or_motion_is_unwanted(shown
         press(view, "Step")
         assert said(view) == stage
     finally:
-        motion(view, "")
+        asks(view, "prefers-reduced-motion", "")
 
 
 def drawn(objective, key, window, row) -> dict:
@@ -450,6 +452,33 @@ def test_arrow_keys_and_a_tap_step_through_the_target(shown):
     set_to(view, "objective", "copying")
     view.find_elements("css selector", ".birdie-cell:not(.objective)")[80].click()
     assert "it can be looked up" in said(view) and pages.count(view, ".birdie-cell.source") == 1
+
+
+def test_cells_keep_their_meaning_in_colours_that_the_reader_forces(shown):
+    view = shown("playground", "?playground.objective=copying&playground.step=3")
+    style = lambda selector, name: view.find_element(
+        "css selector", selector
+    ).value_of_css_property(name)
+    token, source, other = ".birdie-cell.start", ".birdie-cell.source", ".birdie-cell.later"
+    colours = lambda: [style(token, "background-color"), style(other, "outline-color")]
+    before = colours()
+    asks(view, "forced-colors", "active")
+    try:
+        assert colours() == before
+        assert style(source, "outline-color") != style(other, "outline-color")
+    finally:
+        asks(view, "forced-colors", "")
+
+
+@pytest.mark.parametrize("kind", pages.KINDS)
+@pytest.mark.parametrize("width", [308, 500, 600])
+def test_no_text_of_a_picture_is_cut_at_any_width(browser, folder, kind, width):
+    pages.opened(browser, folder / f"{kind}.html", width)
+    try:
+        assert pages.count(browser, ".birdie-explore svg, .birdie-cell") and not pages.cut(browser)
+        assert pages.overflow(browser) == 0
+    finally:
+        pages.opened(browser, folder / f"{kind}.html")
 
 
 @pytest.mark.parametrize("kind", pages.KINDS)
