@@ -93,3 +93,9 @@ def test_every_job_runs_what_is_here_ends_in_time_and_may_do_little(name):
             assert job["timeout-minutes"] <= 60
         for step in steps:
             assert {*re.findall(r"\bmake (\w+)", step.get("run", ""))} <= targets
+
+
+def test_a_wheel_contains_the_mark_of_a_typed_package():
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert "py.typed" in tool["setuptools"]["package-data"]["birdiedna"]
+    assert (ROOT / "birdiedna" / "py.typed").is_file()

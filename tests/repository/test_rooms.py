@@ -35,4 +35,6 @@ def test_the_training_core_imports_no_reader_and_no_chart_and_runs_none_that_tak
 
 def test_the_package_opens_on_at_most_twelve_entries():
     entries = {path.name for path in (ROOT / "birdiedna").iterdir()}
-    assert len(entries - {"__init__.py", "__main__.py", "__pycache__"}) <= 12, sorted(entries)
+    assert len(entries - {"__init__.py", "__main__.py", "__pycache__", "py.typed"}) <= 12, sorted(
+        entries
+    )
