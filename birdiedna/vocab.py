@@ -47,9 +47,6 @@ _FROM_ASCII = np.zeros(256, np.uint8)
 _FROM_ASCII[list(IUPAC + IUPAC.lower())] = N
 _FROM_ASCII[list(b"ACGTUacgtu")] = [A, C, G, T, T] * 2
 
-_COMPLEMENT = np.arange(256, dtype=np.uint8)
-_COMPLEMENT[[A, C, G, T]] = [T, G, C, A]
-
 
 def encode(sequence: str | bytes) -> np.ndarray:
     """Nucleotide letters as vocabulary ids, uint8 (bases,); U becomes T, ambiguity codes N.
@@ -84,9 +81,12 @@ def decode(tokens: np.ndarray) -> str:
     """Vocabulary ids as text: letters for bases, `<name>` for all other tokens.
 
     Raises:
-      ValueError: an id is not of the vocabulary.
+      ValueError: an id is not of the vocabulary, or these are no ids of one row.
     """
-    ids = [int(token) for token in tokens]
+    array = np.asarray(tokens)
+    if array.ndim != 1 or array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"tokens are {array.dtype} {array.shape}; give whole numbers of one row")
+    ids = array.astype(int).tolist()
     if unknown := [i for i in ids if not 0 <= i < SIZE]:
         raise ValueError(f"id {unknown[0]} is not of the vocabulary; give 0 to {SIZE - 1}")
     return "".join(NAMES[i] for i in ids)
@@ -102,7 +102,8 @@ def reverse_complement(tokens: np.ndarray) -> np.ndarray:
 
 def complement(tokens: np.ndarray) -> np.ndarray:
     """The complement of each base; other ids stay the same."""
-    return _COMPLEMENT[np.asarray(tokens)]
+    tokens = np.asarray(tokens)
+    return np.where((tokens >= A) & (tokens <= T), A + T - tokens, tokens)
 
 
 def objective_id(name: str) -> int:

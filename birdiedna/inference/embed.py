@@ -39,7 +39,8 @@ def embed(
       base also position (0-based, in the sequence) and base.
 
     Raises:
-      ValueError: unknown pooling, layer or `long`, or a sequence is empty or too long.
+      ValueError: unknown pooling, layer or `long`, `rows` below 1, or a sequence is empty or too
+        long.
     """
     how = probe.ProbeConfig(2, model.net.config, pooling, layer, model.bidirectional)
     function = _each_base if per_base else partial(probe.pooled, pooling=how.pooling)

@@ -159,8 +159,11 @@ def computed(
 def batches(index: Sequence[int], rows: int) -> Iterator[Sequence[int]]:
     """Yield indices in batches of `rows`, and the rest in batches of an eighth of them.
 
-    The last is filled with copies of its last index, so that two programs are compiled.
+    The last is filled with copies of its last index, so that two programs are compiled. ValueError
+    if `rows` is not positive.
     """
+    if rows < 1:
+        raise ValueError(f"rows {rows}: give 1 or more sequences to compute at once")
     first = 0
     while first < len(index):
         size = rows if len(index) - first >= rows else max(1, rows // 8)

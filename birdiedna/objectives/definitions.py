@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from birdiedna import vocab
+from birdiedna.director.fields import check_types
 from birdiedna.objectives.program import (
     Objective,
     Program,
@@ -38,6 +39,7 @@ def _opened(token: int | None) -> int:
 
 def _check_spans(objective: "Infilling | Deshuffling | Autoencoding | SelectiveCopying") -> None:
     """Refuse a rate or a mean span that no window can have."""
+    check_types(objective)
     if not (0 < objective.rate <= 1 and objective.mean_span >= 1):
         raise ValueError(f"{objective}: rate must be in (0, 1] and mean_span at least 1")
 
@@ -135,6 +137,7 @@ class PrefixLM:
     token: int | None = vocab.objective_id("prefix_lm_75")
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 0 < self.rate < 1:
             raise ValueError(f"prefix rate {self.rate} must be in (0, 1)")
 
@@ -299,7 +302,7 @@ class SelectiveCopying:
 
     def ambiguous(self, window: jax.Array, starts: jax.Array) -> jax.Array:
         """The number of queries (k,) that start with bases that occur elsewhere in the window."""
-        letters = window.astype(jnp.int32) - vocab.A
+        letters = jnp.asarray(window, jnp.int32) - vocab.A
         runs = window.shape[0] - self.before + 1
         # one number for every run of `before` bases (at most 15), equal only for equal runs
         code = sum(letters[i : i + runs] * 4**i for i in range(self.before))
@@ -355,6 +358,7 @@ class MaskedTokens:
     token: int = vocab.objective_id("masked_15")
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 0 < self.rate <= 1 or min(self.masked, self.random, 1 - self.masked) < 0:
             raise ValueError(f"{self}: rate must be in (0, 1], masked and random in [0, 1]")
         if self.masked + self.random > 1 + 1e-9:

@@ -112,7 +112,13 @@ def sample(
 
     Returns:
       The batch of B `rows`, and the start of every row's bases in the corpus, uint32 (B,).
+
+    Raises:
+      ValueError: there are not as many ratios as objectives.
     """
+    ratios = jnp.asarray(ratios)
+    if ratios.shape != (len(mixture.names),):
+        raise ValueError(f"ratios {ratios.shape} of {len(mixture.names)} objectives; give one each")
 
     def one(key: jax.Array) -> tuple[Batch, jax.Array]:
         key_window, key_objective, key_program, key_strand = jax.random.split(key, 4)
@@ -166,7 +172,8 @@ def check_ratios(ratios: np.ndarray, objectives: int) -> np.ndarray:
     """
     ratios = np.asarray(ratios, np.float32)
     if ratios.shape != (objectives,):
-        raise ValueError(f"{ratios.size} ratios for {objectives} objectives; give one for each")
+        size = ratios.size if ratios.ndim == 1 else ratios.shape
+        raise ValueError(f"{size} ratios for {objectives} objectives; give one for each")
     if not np.isfinite(ratios).all() or ratios.min() < 0 or ratios.sum() <= 0:
         raise ValueError(f"ratios {ratios.tolist()} must be finite, at least 0 and not all 0")
     total = ratios.sum()  # normalised ratios are not changed, for a replay

@@ -119,7 +119,7 @@ def build(
         jnp.broadcast_to(jnp.asarray(length, jnp.int32), start.shape)
         for start, (_, length) in zip(starts, parts, strict=True)
     ]
-    before = sum((jnp.sum(part) for part in lengths[: len(prefix)]), jnp.int32(0))
+    before = sum((jnp.sum(part, dtype=jnp.int32) for part in lengths[: len(prefix)]), jnp.int32(0))
     return Program(jnp.concatenate(starts), jnp.concatenate(lengths), before)
 
 
@@ -139,7 +139,7 @@ def expand(window: jax.Array, program: Program, slots: int) -> jax.Array:
     segment = jnp.minimum(segment, ends.shape[0] - 1)
     start = program.starts[segment]
     position = start + slot - (ends - program.lengths)[segment]
-    bases = window[jnp.clip(position, 0, window.shape[0] - 1)].astype(jnp.int32)
+    bases = jnp.asarray(window)[jnp.clip(position, 0, window.shape[0] - 1)].astype(jnp.int32)
     row = jnp.where(start < 0, -1 - start, bases)
     return jnp.where(slot < ends[-1], row, vocab.PAD)
 

@@ -187,3 +187,9 @@ def test_explain_shows_rows_of_letters_and_of_a_file_of_one_sequence(tmp_path, s
     assert "target  <start>ACGTACGT" in said("explain", path, "--objective", "next_token")
     path = written(tmp_path, ">one\nACGT\n>two\nACGT\n", "one.fa")
     assert "several sequences" in refused("explain", path)
+
+
+@pytest.mark.parametrize("rows", [0, -1])
+def test_no_sequences_at_once_are_refused(rows):
+    with pytest.raises(ValueError, match=f"rows {rows}: give 1 or more"):
+        list(sequences.batches(range(3), rows))

@@ -62,3 +62,15 @@ def test_reverse_complement_is_its_own_inverse(sequence):
 def test_unknown_objective_is_refused_with_the_list():
     with pytest.raises(ValueError, match="unknown objective 'copy'.*copying"):
         vocab.objective_id("copy")
+
+
+@pytest.mark.parametrize("tokens", [np.full((2, 3), 8), np.array([8.5]), "ACG", np.uint8(8)])
+def test_only_whole_numbers_of_one_row_are_decoded(tokens):
+    with pytest.raises(ValueError, match="tokens are .*; give whole numbers of one row"):
+        vocab.decode(tokens)
+    assert vocab.decode([]) == "" and vocab.decode([vocab.A, vocab.EOS]) == "A<eos>"
+
+
+def test_ids_other_than_bases_are_their_own_complement():
+    others = np.setdiff1d(np.arange(vocab.SIZE), [vocab.A, vocab.C, vocab.G, vocab.T])
+    np.testing.assert_array_equal(vocab.complement(others), others)

@@ -163,3 +163,26 @@ def test_impossible_ratios_are_refused(ratios):
 def test_a_mixture_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         mix({}, 128)
+
+
+@pytest.mark.parametrize("ratios", [(0.5,) * 6, np.ones(8), 1.0])
+def test_another_number_of_ratios_is_refused(corpus, ratios):
+    with pytest.raises(ValueError, match="ratios .* of 7 objectives; give one each"):
+        sample(MIXTURE, jax.random.key(0), corpus, ratios, 2)
+
+
+def test_ratios_may_be_plain_numbers(corpus, draw):
+    found = sample(MIXTURE, jax.random.key(0), corpus, (1 / 7,) * 7, 64)[0]
+    np.testing.assert_array_equal(found.tokens, draw(0)[0].tokens)
+
+
+def test_rows_have_the_same_types_with_numbers_of_64_bits(corpus):
+    mixed = mix({**BIRDIE_DNA, **NTP}, 128)
+    draw_rows = lambda: held_out(mixed, jax.random.key(0), corpus.tokens, corpus.windows.first[:2])
+    rows = draw_rows()
+    jax.config.update("jax_enable_x64", True)
+    try:
+        wide = draw_rows()
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    assert [part.dtype for part in wide] == [part.dtype for part in rows]

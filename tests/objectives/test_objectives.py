@@ -403,3 +403,12 @@ def test_single_bases_move_wherever_they_are(human):
     moved = np.flatnonzero(places != np.arange(len(window)))
     assert len(moved) == 256 and (np.diff(moved) == 1).any()  # half of 511, some of them neighbours
     assert sorted(places) == list(range(len(window)))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_window_of_numpy_gives_the_row_of_one_of_jax_also_under_vmap(name):
+    window, keys = vocab.encode("ACGTTGCA" * 16), jax.random.split(jax.random.key(0), 2)
+    rows_of = lambda bases: lambda key: expand(bases, EVERY[name](key, bases), 300)
+    wanted = [rows_of(jnp.asarray(window))(key) for key in keys]
+    np.testing.assert_array_equal([rows_of(window)(key) for key in keys], wanted)
+    np.testing.assert_array_equal(jax.vmap(rows_of(window))(keys), wanted)
