@@ -39,6 +39,7 @@ def read(path: Path | str, cache: Path | str | None = None) -> genome.Genome:
     stale. If several processes read a new file, one parses it and the others wait.
 
     Raises:
+      FileNotFoundError: there is no such file.
       OSError: the cache's disk is full.
       ValueError: the file is empty, truncated or not FASTA, names are repeated or missing, or
         letters are not nucleotide codes; the message gives the position.

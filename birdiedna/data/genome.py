@@ -77,11 +77,11 @@ class Genome:
     (bases turned into N, lower case, empty contigs).
     """
 
-    tokens: np.ndarray
+    tokens: np.ndarray = field(compare=False)
     contigs: tuple[Contig, ...]
     fingerprint: str
-    source: str
-    notes: Mapping[str, int] = field(default_factory=dict)
+    source: str = field(compare=False)
+    notes: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 class Split(NamedTuple):
@@ -111,11 +111,18 @@ def assemble(
 ) -> Genome:
     """Make a genome from tokens (G,) uint8 and the (name, length) of its contigs, in order.
 
-    Raises ValueError for 0 or 2^32 bases, a repeated name, or lengths that do not add up.
+    Raises ValueError for 0 or 2^32 bases, ids that are no bases, a repeated name, or lengths that
+    do not add up.
     """
+    tokens = np.asarray(tokens)
     names, sizes = [name for name, _ in lengths], [length for _, length in lengths]
     if not 0 < len(tokens) < 2**32:
         raise ValueError(f"{source}: {len(tokens):,} bases; give 1 to {2**32 - 1:,}")
+    if tokens.dtype != np.uint8 or tokens.min() < vocab.A or tokens.max() > vocab.N:
+        raise ValueError(
+            f"{source}: tokens are {tokens.dtype}, {tokens.min()} to {tokens.max()}; give base "
+            f"ids, uint8 from {vocab.A} to {vocab.N}, as of vocab.encode"
+        )
     if sum(sizes) != len(tokens):
         raise ValueError(f"{source}: {sum(sizes):,} bases in contigs, but {len(tokens):,} tokens")
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
@@ -191,8 +198,10 @@ def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
     """Return the named contigs: by exact name, else all contigs of that chromosome.
 
     `contig:start-end` (1-based, end inclusive) is a part of a contig. The ValueError for a name
-    that matches no contig, or a part that leaves its contig, gives the closest and all names.
+    that matches no contig, or a part that leaves its contig, gives the closest and all names; one
+    text in place of several names is refused, too.
     """
+    _refuse_text(names)
     exact = {contig.name: contig for contig in genome.contigs}
     found: dict[str, Contig] = {}
     for name in names:
@@ -201,6 +210,12 @@ def contigs_named(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]:
             raise ValueError(_unknown(genome, name))
         found |= {c.name: c for c in matches}
     return tuple(found.values())
+
+
+def _refuse_text(names: Sequence[str]) -> None:
+    """Refuse a text, which is a sequence of letters."""
+    if isinstance(names, str):
+        raise ValueError(f"{names!r} is one text; give a tuple of contigs, as ({names!r},)")
 
 
 def _meant(genome: Genome, name: str) -> list[Contig]:
@@ -328,6 +343,7 @@ def contigs_held_out(genome: Genome, names: Sequence[str]) -> tuple[Contig, ...]
     A chromosome may be missing from the genome. Raises ValueError for other unknown names, a part
     that leaves its contig, or parts that overlap.
     """
+    _refuse_text(names)
     known = {contig.name for contig in genome.contigs}
     parts = {n: _meant(genome, n) for n in names if n not in known and _PART.fullmatch(n)}
     if wrong := [n for n in names if not (n in known or parts.get(n) or is_whole(n))]:
@@ -356,6 +372,7 @@ def default_validation(
     In a small genome at least `least` bases are chosen, but at most half of a contig. ValueError
     if, N and held-out contigs aside, there are not more than `least` bases.
     """
+    _refuse_text(usual)
     outside = without(genome.contigs, contigs_held_out(genome, held_out))
     wanted = {chromosome(name) for name in usual}
     named = sum(c.length for c in outside if c.name in usual or chromosome(c.name) in wanted)
@@ -389,8 +406,11 @@ def default_validation(
 def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
     """Return all starts of windows of `length` bases without N in the named contigs.
 
-    Raises ValueError if no stretch without N is long enough; the message gives the longest.
+    Raises ValueError if no contig is named, `length` is not positive, or no stretch without N is
+    long enough; the message gives the longest.
     """
+    if length < 1 or not len(names):
+        raise ValueError(f"windows of {length:,} bases in {len(names)} contigs; give 1 or more")
     known = np.concatenate([stretches(genome, contig) for contig in contigs_named(genome, names)])
     sizes = known[:, 1] - known[:, 0]
     fits = sizes >= length

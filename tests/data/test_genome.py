@@ -441,3 +441,39 @@ def test_batches_from_packed_bases_are_the_same(human):
 def test_another_number_of_bits_is_refused():
     with pytest.raises(ValueError, match="base_bits 4 must be 8 or 2"):
         replace(tiny.PROFILE.pretrain["ntp"], base_bits=4)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda genome, name: genomes.contigs_named(genome, name),
+        lambda genome, name: genomes.windows(genome, name, 4),
+        lambda genome, name: genomes.order0_entropy(genome, name),
+        lambda genome, name: genomes.split(genome, name),
+        lambda genome, name: genomes.split(genome, ("chr1",), name),
+        lambda genome, name: genomes.split(genome, ("chr1",), train=name),
+        lambda genome, name: genomes.default_validation(genome, name),
+        lambda genome, name: genomes.default_validation(genome, ("chr1",), name),
+    ],
+)
+def test_one_text_in_place_of_names_is_not_read_letter_by_letter(use):
+    with pytest.raises(ValueError, match=r"'chr2' is one text; give a tuple .* as \('chr2',\)"):
+        use(made("ACGT" * 9, "ACGT" * 9), "chr2")
+
+
+@pytest.mark.parametrize(("names", "length"), [([], 4), (["chr1"], 0), (["chr1"], -1)])
+def test_windows_of_no_contig_or_no_bases_are_refused(names, length):
+    with pytest.raises(ValueError, match="give 1 or more"):
+        genomes.windows(made("ACGT"), names, length)
+
+
+@pytest.mark.parametrize("tokens", [[8, 9], np.array([8, 9]), np.array([8, 13], np.uint8)])
+def test_a_genome_is_made_of_base_ids_only(tokens):
+    with pytest.raises(ValueError, match="x: tokens are .*; give base ids, uint8 from 8 to 12"):
+        genomes.assemble(tokens, [("a", 2)], "x")
+
+
+def test_genomes_are_equal_if_their_bases_and_contigs_are():
+    one, again = made("ACGT"), replace(made("ACGT"), source="another file")
+    assert one == again and hash(one) == hash(again)
+    assert one != made("ACGA") and one != made("AC", "GT")
