@@ -171,7 +171,8 @@ def read_task(settings: Profile, sources: Sources, name: str) -> Task:
     `tasks.find` and `tasks.read`; ValueError for rows longer than `labelled.LONGEST_BASES` if no
     length is given.
     """
-    task = _whole(sources.tasks_path(), name, sources.reading)
+    path, reading = sources.tasks_path(), sources.reading
+    task = _whole(path, name, reading, _changed(path, name, reading))
     lengths = np.concatenate([rows.lengths for rows in task.parts().values()])
     alike = not sources.reading.length and lengths.min() == lengths.max()
     crop = settings.crops.get(int(lengths.max())) if alike else None
@@ -191,4 +192,15 @@ def read_whole(path: Path, name: str, reading: Reading) -> Task:
     return task
 
 
-_whole = cache(read_whole)
+@cache
+def _whole(path: Path, name: str, reading: Reading, changed: object) -> Task:
+    return read_whole(path, name, reading)
+
+
+def _changed(path: Path, name: str, reading: Reading) -> tuple[tuple[int, int], ...]:
+    """Size and time of the files of a task and its references, which a notebook may change."""
+    references = (pair.rpartition("=")[2] for pair in reading.reference.split(",") if pair)
+    found = *tasks.find(path, name).all_files(), *map(files.expanded, references)
+    read = (file for place in found for file in (place, *sorted(place.rglob("*"))))
+    stats = [file.stat() for file in read if file.exists()]
+    return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)

@@ -2,6 +2,8 @@
 
 import gzip
 import re
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,26 @@ def test_rows_of_n_in_an_official_set_stay_and_are_counted():
     found = read_task(tiny.PROFILE, Sources(tasks=str(TASKS / "gue")), "prom_prom_300_all")
     assert found.notes["read"]["validation"]["rows with N"] > 0
     assert found.notes["read"]["validation"]["rows"] == 5920
+
+
+def test_rows_that_changed_are_read_again_in_the_same_process(tmp_path):
+    path, sources = own_table(tmp_path / "mine.csv"), Sources(tasks=str(tmp_path / "mine.csv"))
+    sources = replace(sources, reading=Reading(COLUMNS))
+    before = read_task(tiny.PROFILE, sources, "mine")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
+    after = read_task(tiny.PROFILE, sources, "mine")
+    count = lambda task: sum(len(rows.labels) for rows in task.parts().values())
+    assert count(after) == count(before) - 2
+
+
+def test_texts_that_changed_are_read_again_in_the_same_process(tmp_path):
+    for part, label in product(("train", "test"), ("no", "yes")):
+        folder = tmp_path / "mine" / part / label
+        folder.mkdir(parents=True)
+        for i, text in enumerate(different(part == "test", 20, 30)):
+            (folder / f"{i}.txt").write_text(text + "AC" * (label == "no"))
+    sources = Sources(tasks=str(tmp_path))
+    before = read_task(tiny.PROFILE, sources, "mine")
+    (tmp_path / "mine" / "test" / "no" / "0.txt").write_text("G" * 40)
+    after = read_task(tiny.PROFILE, sources, "mine")
+    assert before.test.lengths.max() == 32 and after.test.lengths.max() == 40
