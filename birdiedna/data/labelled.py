@@ -24,6 +24,9 @@ class Labelled(NamedTuple):
     labels: np.ndarray
     names: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Labelled({len(self.labels):,} rows of up to {np.shape(self.tokens)[1]:,} bases)"
+
 
 def fit(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> bool:
     """Return whether arrays from a file have the types, shapes and values of `Labelled`."""

@@ -40,6 +40,9 @@ class Model(NamedTuple):
     config: Mapping[str, Any]
     manifest: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, {self.net.config})"
+
     @property
     def name(self) -> str:
         """The name of the run."""

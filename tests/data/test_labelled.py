@@ -59,3 +59,7 @@ def test_fingerprint_changes_with_any_part():
         take(ROWS, np.array([1, 0, 2, 3])),
     ]
     assert len({fingerprint(rows) for rows in (ROWS, ROWS._replace(), *others)}) == 5
+
+
+def test_rows_are_shown_in_one_line_whatever_their_number():
+    assert repr(take(ROWS, np.arange(4))) == "Labelled(4 rows of up to 6 bases)"
