@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from birdiedna.director.fields import check_types
 from birdiedna.director.reward_model import (
     CUBIC,
     Fit,
@@ -57,7 +58,10 @@ class Director(Protocol):
     """Anything that chooses ratios: `init` once, then `propose` and `observe` in turn."""
 
     def init(self, key: Array, losses: Array) -> Any:
-        """The state before training, from the losses (n,) in nats of evaluation 0."""
+        """The state before training, from the losses (n,) in nats of evaluation 0.
+
+        Here and in `observe`, ours raise ValueError for another number of losses or ratios.
+        """
 
     def propose(self, state: Any, step: Array | int, steps: Array | int) -> Decision:
         """Ratios for the round after `step` of `steps`; the same for the same state."""
@@ -66,11 +70,13 @@ class Director(Protocol):
         """Learn that training with `ratios` changed the losses (n,) from `before` to `after`."""
 
 
-def _vector(losses: Array, n: int) -> Array:
-    losses = jnp.asarray(losses, jnp.float32)
-    if losses.shape != (n,):
-        raise ValueError(f"losses have shape {losses.shape}; this director has {n} objectives")
-    return losses
+def _vector(values: Array, n: int) -> Array:
+    vector = jnp.asarray(values, jnp.float32)
+    if vector.shape != (n,):
+        raise ValueError(
+            f"losses or ratios have shape {vector.shape}; this director has {n} objectives"
+        )
+    return vector
 
 
 def _finite(losses: Array, fallback: Array | float) -> Array:
@@ -101,6 +107,7 @@ class Fixed:
     reward: Reward = CUBIC
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not (self.ratios and min(self.ratios) >= 0 and abs(sum(self.ratios) - 1) <= 1e-6):
             raise ValueError(f"ratios {self.ratios} must be >= 0 and sum to 1")
         if self.classes and len(self.classes) != len(self.ratios):
@@ -120,9 +127,10 @@ class Fixed:
         self, state: Array, ratios: Array, before: Array, after: Array
     ) -> tuple[Array, Report]:
         """The rewards of the round."""
+        before, after = (_vector(losses, len(self.ratios)) for losses in (before, after))
         rewards = reward(before, after, self.reward)
         total = rewards @ class_weights(self.classes or tuple(range(len(self.ratios))))
-        return _vector(after, len(self.ratios)), Report(rewards, total, jnp.float32(jnp.nan))
+        return after, Report(rewards, total, jnp.float32(jnp.nan))
 
 
 def _unpredicted(ratios: tuple[float, ...]) -> Decision:
@@ -147,8 +155,11 @@ class Recorded:
     reward: Reward = CUBIC
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not self.steps or len(self.steps) != len(self.ratios):
             raise ValueError(f"{len(self.steps)} steps and {len(self.ratios)} decisions recorded")
+        if len(sizes := {len(ratios) for ratios in self.ratios}) > 1:
+            raise ValueError(f"recorded decisions have {sorted(sizes)} ratios; give equally many")
         if self.steps[0] or any(np.diff(self.steps) <= 0):
             raise ValueError(f"recorded steps {self.steps} must ascend from 0")
 
@@ -157,7 +168,9 @@ class Recorded:
         return _vector(losses, len(self.ratios[0]))
 
     def propose(self, state: Array, step: int, steps: int) -> Decision:
-        """The ratios recorded at this step."""
+        """The ratios recorded at this step; ValueError if there are none."""
+        if step not in self.steps:
+            raise ValueError(f"no ratios were recorded at step {step}; there are {self.steps}")
         return _unpredicted(self.ratios[self.steps.index(step)])
 
     def observe(
@@ -260,6 +273,7 @@ class Birdie:
     explore: tuple[float, float] = (0.5, 0.2)
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not self.classes:
             raise ValueError("classes is empty; give one per objective, such as (0, 0, 1)")
         if not 1 <= self.best <= self.candidates <= 2**20:
@@ -267,8 +281,11 @@ class Birdie:
                 f"best {self.best}, candidates {self.candidates:,}: give 1 <= best <= candidates, "
                 "and at most 2^20 candidates"
             )
-        if not (0 <= self.floor <= 1 and all(0 <= p <= 1 for p in self.explore)):
-            raise ValueError(f"floor {self.floor} and explore {self.explore} are probabilities")
+        chances = self.floor, *self.explore
+        if not all(0 <= p <= 1 for p in chances) or len(chances) != 3:
+            raise ValueError(
+                f"floor {self.floor} and explore {self.explore} are probabilities, one and two"
+            )
         if self.warmup_steps < 0:
             raise ValueError(f"warmup_steps {self.warmup_steps} is negative; 0 has no warm-up")
 
@@ -305,6 +322,8 @@ class Birdie:
         self, state: BirdieState, ratios: Array, before: Array, after: Array
     ) -> tuple[BirdieState, Report]:
         """Reward the round, append it to the history, and fit the reward model to the history."""
+        n = len(self.classes)
+        ratios, before, after = (_vector(values, n) for values in (ratios, before, after))
         rewards = reward(before, after, self.reward)
         row = jnp.concatenate([_finite(before, state.losses), ratios])
         history = append(state.history, row, rewards)

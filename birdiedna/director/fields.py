@@ -1,6 +1,35 @@
-"""Ranges of whole-number settings."""
+"""Checks of the fields of configs, which are frozen dataclasses that `jax.jit` hashes."""
 
-from typing import Any
+import dataclasses
+import math
+from numbers import Integral, Real
+from typing import Any, get_origin
+
+#: What fits an annotation; numbers may be numpy's.
+_KINDS: dict[Any, type] = {int: Integral, float: Real, str: str, bool: bool}
+
+
+def check_types(config: Any) -> None:
+    """Check that values are of their field's type, finite, and can be hashed.
+
+    A list, an array or a text is no tuple; the ValueError gives the field and its value.
+    """
+    for field in dataclasses.fields(config):
+        value, hint = getattr(config, field.name), get_origin(field.type) or field.type
+        given = f"{field.name} {' '.join(repr(value).split()):.60}"  # in one line
+        kind = tuple if hint is tuple else _KINDS.get(hint, object)
+        if not isinstance(value, kind):
+            text = ", as ('chr8',)" if isinstance(value, str) and kind is tuple else ""
+            raise ValueError(
+                f"{given} is of type {type(value).__name__}; give a value of type "
+                f"{getattr(hint, '__name__', hint)}{text}"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{given} is not finite; give a number")
+        try:
+            hash(value)
+        except TypeError as error:
+            raise ValueError(f"{given}: {error}; give tuples and frozen dataclasses") from None
 
 
 def check_ranges(config: Any, **ranges: tuple[int, int]) -> None:

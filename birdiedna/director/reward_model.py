@@ -15,6 +15,8 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
+from birdiedna.director.fields import check_types
+
 
 @dataclass(frozen=True)
 class Reward:
@@ -28,6 +30,7 @@ class Reward:
     slope: float = 0.0
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.power <= 0 or self.sensitivity <= 0 or self.slope < 0:
             raise ValueError(f"{self} is impossible; power, sensitivity > 0 and slope >= 0")
 
@@ -101,6 +104,7 @@ class RewardModel:
     blocks: int = 4
 
     def __post_init__(self) -> None:
+        check_types(self)
         sizes = (self.width, self.state, self.blocks)
         if min(sizes) < 1 or max(sizes) > _LARGEST:
             raise ValueError(f"{self} is impossible; every size must be 1 to {_LARGEST:,}")
@@ -214,6 +218,7 @@ class Fit:
     noise: float = 0.02
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not (0 < self.rows <= _LARGEST and 0 < self.iterations <= _LARGEST):
             raise ValueError(f"{self} is impossible; give 1 to {_LARGEST:,} rows and iterations")
         if not 0 <= self.low <= self.peak < np.inf or not 0 < self.clip < np.inf:

@@ -4,6 +4,7 @@ Written in the functional subset of Flax NNX: a module is a pytree, which `jax.j
 `optax` accept directly. All sizes are in one frozen config.
 """
 
+import math
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import islice
@@ -57,8 +58,8 @@ class ModelConfig:
                 f"{self}: give width, mlp_width and heads * head_width up to {MOST_WIDTH:,} and a "
                 f"vocabulary up to {MOST_IDS:,}"
             )
-        if self.rope_base <= 0 or self.norm_epsilon <= 0:
-            raise ValueError(f"{self}: rope_base and norm_epsilon must be positive")
+        if not (0 < self.rope_base < math.inf and 0 < self.norm_epsilon < math.inf):
+            raise ValueError(f"{self}: rope_base and norm_epsilon must be positive and finite")
         if self.head_width % 2 or self.head_width < 2:
             raise ValueError(f"head_width {self.head_width} must be even: RoPE turns pairs")
         if self.attention not in IMPLEMENTATIONS:
@@ -69,8 +70,9 @@ class ModelConfig:
             raise ValueError(f"compute {self.compute!r} must be float32 or bfloat16")
         if self.kv_heads < 0 or self.heads % (self.kv_heads or 1):
             raise ValueError(f"heads {self.heads} must divide by kv_heads {self.kv_heads}")
-        if self.rope_scaling and not (
-            len(self.rope_scaling) == 4
+        if self.rope_scaling != () and not (
+            isinstance(self.rope_scaling, tuple)
+            and len(self.rope_scaling) == 4
             and min(self.rope_scaling) > 0
             and self.rope_scaling[1] < self.rope_scaling[2]
         ):

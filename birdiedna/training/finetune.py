@@ -19,10 +19,11 @@ from flax import nnx
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled, fingerprint, subset
+from birdiedna.director.fields import check_ranges, check_types
 from birdiedna.model import transformer
 from birdiedna.model.transformer import Linear, ModelConfig, Transformer
 from birdiedna.objectives.mixture import each
-from birdiedna.training import checkpoint, log, run_folder, stop
+from birdiedna.training import checkpoint, devices, log, run_folder, stop
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.metrics import best_evaluation
 from birdiedna.training.prompt import (
@@ -33,7 +34,6 @@ from birdiedna.training.prompt import (
     opposite,
     prompt,
 )
-from birdiedna.training.ranges import check_ranges
 
 HEADS = ("label", "pooled")
 #: The arrays of `predictions.npz` at every evaluation; the last two with `both_strands` only.
@@ -73,6 +73,7 @@ class FinetuneConfig:
     share: float = 1.0
 
     def __post_init__(self) -> None:
+        check_types(self)
         counts = 1, 2**31 - 1
         check_ranges(self, classes=(2, vocab.CLASSES), steps=counts, rows=(1, 2**20))
         check_ranges(self, evaluate_every=counts, patience_evaluations=(0, counts[1]))
@@ -119,7 +120,8 @@ class Classifier(nnx.Module):
 class Start(NamedTuple):
     """The start of a run: a model, which is not modified, a seed, its run folder and its mask.
 
-    seed: of the row order and the weights of a pooled head. bidirectional: as in `FinetuneConfig`.
+    seed: of the row order and the weights of a pooled head. folder: created if it is missing.
+    bidirectional: as in `FinetuneConfig`.
     """
 
     net: Transformer
@@ -152,10 +154,13 @@ def train(
       every logged event, start by start.
 
     Raises:
-      ValueError: a model has other sizes than `config.model`, a split is empty or has a label
-        outside the classes, or a folder's checkpoint belongs to another run or another step.
+      ValueError: a model has other sizes than `config.model`, a split is empty, has a label outside
+        the classes or arrays that contradict each other, a folder's checkpoint belongs to another
+        run or another step, or JAX has other numbers, as in `pretrain.train`.
       stop.Stopped, ArithmeticError, OSError: as `pretrain.train`; they end all runs.
     """
+    devices.refuse_other_numbers()
+    starts = [start._replace(folder=run_folder.created(start.folder)) for start in starts]
     config = replace(config, bidirectional=True)  # one program for both masks
     data, held_out, labels = _rows(config, splits)
     order = partial(rows_read, config, np.asarray(splits[0].labels))
@@ -310,7 +315,8 @@ def advance(
 ) -> tuple[optimizers.State, Trace]:
     """Train one model on batches with leading axes (steps, B).
 
-    `mask`, bool (), is `config.bidirectional` as data; None takes that of the config.
+    `mask`, bool (), is `config.bidirectional` as data; None takes that of the config. The state is
+    donated: neither it nor the model that it was made of can be used afterwards.
     """
     tx = _optimizer(config)
 

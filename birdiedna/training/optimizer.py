@@ -10,6 +10,8 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
+from birdiedna.director.fields import check_types
+
 #: A run stops after this many updates in a row that are not finite.
 PATIENCE = 3
 
@@ -31,6 +33,7 @@ class OptimizerConfig:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 0 < self.final <= self.peak < np.inf:
             raise ValueError(f"learning rates need 0 < final ({self.final}) <= peak ({self.peak})")
         if not 0 <= self.warmup < 1:

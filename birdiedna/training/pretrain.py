@@ -17,6 +17,7 @@ from birdiedna import vocab
 from birdiedna.data import genome as genomes
 from birdiedna.data.genome import pack
 from birdiedna.director.director import Birdie, Director, Fixed
+from birdiedna.director.fields import check_ranges, check_types
 from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
@@ -26,7 +27,6 @@ from birdiedna.training import checkpoint, devices, log, run_folder, stop
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.llama_start import Start
 from birdiedna.training.log import Steps
-from birdiedna.training.ranges import check_ranges
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,7 @@ class PretrainConfig:
     loss_average: str = "token"
 
     def __post_init__(self) -> None:
-        if isinstance(self.validation, str):
-            raise ValueError(
-                f"validation {self.validation!r} is a string; give a tuple of contigs, as ('chr8',)"
-            )
+        check_types(self)
         if isinstance(self.director, Birdie) and self.director.warmup_steps >= self.steps:
             raise ValueError(
                 f"the director's warm-up of {self.director.warmup_steps:,} steps is as long as the "
@@ -140,7 +137,8 @@ class Progress(NamedTuple):
 class Run(NamedTuple):
     """One of the runs that are trained together.
 
-    The seed determines initial weights, batches and the director's draws.
+    The seed determines initial weights, batches and the director's draws. The folder is created if
+    it is missing.
     """
 
     seed: int
@@ -173,11 +171,14 @@ def train(
 
     Raises:
       ValueError: a contig is unknown, no window fits, an objective does not fit the row, the start
-        does not fit the model, or a folder's checkpoint belongs to another run or another step.
+        does not fit the model, a folder's checkpoint belongs to another run or another step, or JAX
+        has settings that change results, as 64-bit numbers.
       stop.Stopped: `ask` said so; a checkpoint was saved.
       ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite.
       OSError: the disk is full.
     """
+    devices.refuse_other_numbers()
+    runs = [run._replace(folder=run_folder.created(run.folder)) for run in runs]
     mixture, monitored = config.mixture(), config.monitored()
     own = np.array([monitored.names.index(name) for name in mixture.names])
     at_once = config.rows // config.microbatches, min(config.rows, config.evaluation_rows)
@@ -353,7 +354,8 @@ def advance(
 
     Ratios are an argument, so a new mixture compiles nothing. The batches of all steps are drawn
     first, at once on an accelerator. Each device computes its own rows; results are replicated, the
-    state is placed by `devices.divided`. `key` is raw, uint32 (2,).
+    state is placed by `devices.divided`. `key` is raw, uint32 (2,). The state is donated: neither
+    it nor the model that it was made of can be used afterwards.
     """
     mixture = config.mixture()
     tx = optimizers.optimizer(config.optimizer, config.steps)
@@ -430,7 +432,7 @@ def advance_together(
     config: PretrainConfig,
     mesh: Mesh,
 ) -> list[tuple[optimizers.State, Steps]]:
-    """`advance` for several runs at once, each with its own state, key and ratios."""
+    """`advance` for several runs at once, each with its own state (donated), key and ratios."""
     stacked = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
     one = lambda state, key, own: advance(state, key, corpus, own, config, mesh)
     made = jax.vmap(one)(stacked(states), stacked(keys), stacked(ratios))

@@ -18,12 +18,12 @@ import numpy as np
 from birdiedna import vocab
 from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
+from birdiedna.director.fields import check_ranges, check_types
 from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.training import devices, run_folder, stop
 from birdiedna.training.optimizer import cross_entropy
 from birdiedna.training.prompt import Data, checked, in_batches, mean_feature, prompt
-from birdiedna.training.ranges import check_ranges
 
 POOLINGS = ("mean", "start")
 
@@ -50,6 +50,7 @@ class ProbeConfig:
     rows: int = 64
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_ranges(self, classes=(2, vocab.CLASSES), subsets=(1, 1_000), rows=(1, 2**20))
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling {self.pooling!r} is not one of {', '.join(POOLINGS)}")

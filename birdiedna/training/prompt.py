@@ -55,9 +55,9 @@ def mean_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:
 def checked(split: Labelled, classes: int) -> Data:
     """The rows as numpy arrays, padded for `Classifier`.
 
-    ValueError if there are no rows, or a label is outside the classes.
+    ValueError if there are no rows, a label is outside the classes, or arrays are no rows.
     """
-    labels = np.asarray(split.labels)
+    tokens, lengths, labels = map(np.asarray, split[:3])
     if not len(labels):
         raise ValueError(
             "a split contains no rows; fine-tuning needs train, validation and test rows"
@@ -67,10 +67,18 @@ def checked(split: Labelled, classes: int) -> Data:
         raise ValueError(
             f"label {worst} is outside 0..{classes - 1}; correct the table or `classes`"
         )
-    bases = split.tokens.shape[1]
+    tokens, lengths, labels = (
+        exact if np.array_equal(exact := array.astype(kind), array) else array
+        for array, kind in zip((tokens, lengths, labels), (np.uint8, np.int32, np.int32))
+    )
+    if not labelled.fit(tokens, lengths, labels):
+        raise ValueError(
+            f"tokens {tokens.shape}, lengths {lengths.shape} and labels {labels.shape} are no "
+            "rows; give ids of bases (n, L), lengths (n,) from 1 to L, and labels (n,)"
+        )
+    bases = tokens.shape[1]
     width = (0, row_slots(bases) - 1 - bases)  # tasks of similar length share a program
-    tokens = np.pad(split.tokens, ((0, 0), width), constant_values=vocab.PAD)
-    columns: Any = tokens, split.lengths.astype(np.int32), labels.astype(np.int32)
+    columns: Any = np.pad(tokens, ((0, 0), width), constant_values=vocab.PAD), lengths, labels
     return Data(*columns)
 
 

@@ -94,7 +94,7 @@ def to_json(value: Any) -> Any:
         return {key: to_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def fingerprint(value: Any) -> str:
@@ -136,6 +136,12 @@ def plain(name: str) -> str:
             "and `-`, a letter or digit first"
         )
     return name
+
+
+def created(folder: Path | str) -> Path:
+    """The folder, made if it is missing."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -265,3 +265,23 @@ def test_losses_are_measured_35_times_in_the_papers_16384_steps():
 def test_impossible_settings_are_refused(make):
     with pytest.raises(ValueError):
         make()
+
+
+RECORDED = director.Recorded((0, 4), ((0.5, 0.5), (0.2, 0.8)))
+
+
+@pytest.mark.parametrize("one", [Fixed((0.5, 0.5)), RECORDED, Birdie((0, 1), model=SMALL)])
+def test_losses_may_be_lists_and_another_number_of_them_is_refused(one):
+    state = one.init(jax.random.key(0), [1.0, 2.0])
+    ratios = one.propose(state, 0, 8).ratios
+    assert one.observe(state, ratios, [1.0, 2.0], [0.5, 2.0])[1].rewards[0] > 0
+    for before, after in (([1.0], [1.0, 2.0]), ([1.0, 2.0], np.ones(3))):
+        with pytest.raises(ValueError, match="shape .*; this director has 2 objectives"):
+            one.observe(state, ratios, before, after)
+
+
+def test_a_step_without_recorded_ratios_is_refused():
+    with pytest.raises(ValueError, match=r"no ratios were recorded at step 3; there are \(0, 4\)"):
+        RECORDED.propose(None, 3, 8)
+    with pytest.raises(ValueError, match=r"decisions have \[1, 2\] ratios"):
+        director.Recorded((0, 4), ((0.5, 0.5), (1.0,)))

@@ -2,13 +2,14 @@
 
 import copy
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdiedna.director.director import Birdie
+from birdiedna.director.director import Birdie, Recorded, even
 from birdiedna.experiments import config_json, profiles
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.training import run_folder
@@ -118,3 +119,42 @@ def test_a_config_is_read_from_its_folder_unless_a_field_is_repeated(tmp_path):
     (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
     with pytest.raises(ValueError, match="not that of a run; give a folder that `birdiedna pre"):
         config_json.read(tmp_path)  # a folder of `birdiedna export`
+
+
+CONFIGS = [QUICK, QUICK.director, QUICK.director.reward, QUICK.director.fit]
+CONFIGS += [o for _, o in QUICK.objectives if hasattr(o, "__post_init__")]
+CONFIGS += [OptimizerConfig(), profiles.PROFILES["quick"].probe]
+CONFIGS += [profiles.PROFILES["quick"].finetune, even((0, 1)), Recorded((0,), ((1.0,),))]
+
+
+@pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: type(config).__name__)
+def test_python_values_that_no_field_can_hold_are_refused_by_name(config):
+    for field in fields(config):
+        value = getattr(config, field.name)
+        others = [[value], {}]
+        if isinstance(value, tuple):
+            others += [list(value), np.array(value, object), "chr8", (*value, [])]
+        if isinstance(value, float):
+            others += [float("nan"), float("inf")]
+        for other in others:
+            with pytest.raises((ValueError, TypeError)) as caught:
+                replace(config, **{field.name: other})
+            if isinstance(value, int | float | str | tuple):
+                assert str(caught.value).startswith(f"{field.name} "), caught.value
+            assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_are_recorded_as_plain_ones():
+    one = replace(
+        QUICK, steps=np.int64(QUICK.steps), evaluations=tuple(np.array(QUICK.evaluations))
+    )
+    assert through_json(one) == through_json(QUICK)
+
+
+@pytest.mark.parametrize("scaling", [[8.0, 1.0, 4.0, 8192.0], [], "abcd", (1.0, float("nan"), 2.0)])
+def test_a_scaling_that_cannot_be_hashed_or_compared_is_refused(scaling):
+    with pytest.raises(ValueError, match="rope_scaling .* must be factor, low < high, slots"):
+        ModelConfig(rope_scaling=scaling)
+    with pytest.raises(ValueError, match="must be positive and finite"):
+        ModelConfig(rope_base=float("nan"))

@@ -16,7 +16,7 @@ from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import frames
 from birdiedna.model import transformer
-from birdiedna.training import checkpoint, finetune, prompt, run_folder
+from birdiedna.training import checkpoint, finetune, pretrain, prompt, run_folder
 from birdiedna.training import optimizer as optimizers
 from birdiedna.training.finetune import Classifier, Data, Start
 from birdiedna.training.optimizer import OptimizerConfig
@@ -360,3 +360,49 @@ def test_the_model_of_the_step_that_validation_chose_is_kept(
     kept = checkpoint.restore(saved.path, Classifier(untrained(), CONFIG, nnx.Rngs(0)))
     found = run_folder.predictions(tmp_path)
     np.testing.assert_allclose(logits(kept, SPLITS[2]), found["test_logits"][chosen], atol=1e-5)
+
+
+TRAIN = SPLITS[0]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"lengths": TRAIN.lengths + 12},
+        {"lengths": TRAIN.lengths * 0},
+        {"lengths": TRAIN.lengths[1:]},
+        {"labels": TRAIN.labels[1:]},
+        {"labels": TRAIN.labels / 2},
+        {"tokens": TRAIN.tokens.astype(int) + 256},
+        {"tokens": TRAIN.tokens[0]},
+    ],
+)
+def test_arrays_that_are_no_rows_are_refused_before_training(tmp_path, odd):
+    with pytest.raises(ValueError, match="are no rows; give ids of bases"):
+        tune(tmp_path / "run", splits=(TRAIN._replace(**odd), *SPLITS[1:]))
+
+
+def test_rows_of_whole_numbers_of_any_type_are_the_same_rows():
+    wide = [array.astype(np.int64) for array in TRAIN[:3]]
+    plain, other = (prompt.checked(rows, 2) for rows in (TRAIN, Labelled(*wide, TRAIN.names)))
+    for one, again in zip(plain, other, strict=True):
+        assert one.dtype == again.dtype
+        np.testing.assert_array_equal(one, again)
+
+
+def test_folders_may_be_text_and_are_made(tmp_path):
+    start = Start(untrained(), 0, str(tmp_path / "new" / "run"))
+    list(finetune.train(CONFIG, [start], SPLITS))
+    assert checkpoint.problems(next((tmp_path / "new" / "run" / "model").iterdir())) == []
+
+
+def test_training_refuses_numbers_of_64_bits_in_one_line(tmp_path, human):
+    ntp = tiny.ARMS["ntp"]
+    runs = [pretrain.Run(0, tmp_path / "run")]
+    jax.config.update("jax_enable_x64", True)
+    try:
+        for begin in (lambda: pretrain.train(ntp, human, runs), lambda: tune(tmp_path / "tuned")):
+            with pytest.raises(ValueError, match="JAX_ENABLE_X64 is True, which changes"):
+                list(begin())
+    finally:
+        jax.config.update("jax_enable_x64", False)
