@@ -26,7 +26,7 @@ def quantity(count: int, what: str) -> str:
 def sided(value: float, form: str = "+.3f") -> str:
     """Return a value as text; instead of 0.000 a digit more, if it shows the side of 0."""
     text, finer = f"{value:{form}}", f"{value:{form.replace('.3', '.4')}}"
-    return finer if float(finer) and not float(text) else text
+    return finer if finer != text and float(finer) and not float(text) else text
 
 
 def shell(word: str) -> str:
