@@ -120,8 +120,10 @@ def mathml(text: str, block: bool) -> str:
     """A TeX formula as MathML; ValueError if docutils cannot convert it."""
     spaced = re.sub(r"\\(ln|log|exp)\s+(?=\w)", r"\\\1\\,", text)  # else "ln4", and "etanh"
     spaced = re.sub(r"(?<=[\w}])\s*(?=\\(ln|log|exp|tanh)\b)", r"\\,", spaced)
+    beside = re.sub(r"(\\hat\b\s*(?:\{[^{}]*\}|\w)\}?)_", r"\1{}_", spaced)  # else below
     try:
-        return latex2mathml.tex2mathml(spaced, block)
+        # what is said to be an accent lies on its letter in Chromium, far above it in WebKit
+        return latex2mathml.tex2mathml(beside, block).replace('<mover accent="true">', "<mover>")
     except MathError as error:
         raise ValueError(f"formula {text.strip()!r}: {error}") from None
 

@@ -142,6 +142,14 @@ def test_a_named_function_stands_apart_from_the_letters_beside_it():
     assert f"{space}<mi>tanh</mi>{name}" in made and f"{space}<mi>ln</mi>{name}{space}" in made
 
 
+@pytest.mark.parametrize("formula", [r"\hat{R}_i", r"\hat R_i", r"{\hat R}_i"])
+def test_an_index_is_beside_its_letter_and_outside_of_the_hat(formula):
+    """In the hat, Firefox takes the dot off an i."""
+    made = re.sub(r"\s", "", pages.mathml(formula, block=False))
+    hat = '<mover><mi>R</mi><mostretchy="false">ˆ</mo></mover>'
+    assert made.partition(">")[2] == f"{hat}<msub><mrow></mrow><mi>i</mi></msub></math>"
+
+
 def test_a_formula_that_cannot_be_converted_is_named():
     with pytest.raises(ValueError, match="formula .*nosuchcommand"):
         pages.mathml(r"\nosuchcommand{x}", block=True)
