@@ -215,7 +215,7 @@ class Parser(argparse.ArgumentParser):
         self.register("action", None, _Once)
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
-        """Parse arguments; refuse empty ones, as from an unset shell variable.
+        """Parse arguments; refuse empty ones, as from an unset shell variable, and other bytes.
 
         `--out=~/x`, which most shells leave as it is, means the home folder.
         """
@@ -224,6 +224,9 @@ class Parser(argparse.ArgumentParser):
                 option = word.rstrip("=").strip(" ,") or before
                 what = option if option[:1] == "-" else f"argument {word!r}"
                 self.error(f"{what} has no value; give one")
+            if re.search("[\ud800-\udfff]", word):
+                remedy = "rename it, or set LC_ALL=C.UTF-8 if the name is UTF-8"
+                self.error(f"{word} has bytes that are not text, which no run can record; {remedy}")
         self.given.clear()
         home = lambda match: match[1] + os.path.expanduser(match[2])
         words = [re.sub("^(--[a-z-]+=)(~/.*)", home, word) for word in args or ()]

@@ -79,6 +79,13 @@ def test_no_text_is_not_a_default_and_does_not_blame_the_word_before(refused, wo
     assert f"{what} has no value; give one" in refused(*words)
 
 
+@pytest.mark.parametrize("words", ["pretrain --genome=", "plan work ", "book --tasks "])
+def test_a_name_that_is_no_text_is_refused_before_a_run_records_it(refused, words):
+    """Its manifest would be damaged."""
+    name = os.fsdecode(b"gen\xf6m.fa")
+    assert r"gen\udcf6m.fa has bytes that are not text" in refused(*f"{words}{name}".split())
+
+
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
 @pytest.mark.parametrize(
     ("words", "why"),
@@ -171,8 +178,8 @@ def test_the_room_is_the_command_too():
 
 @pytest.mark.promise("Settings: a mistake on the command line is one line with a remedy")
 def test_a_message_is_one_line_whatever_names_contain(refused):
-    said = refused("data", "check", "a\nb\x1b[31m\udcff.fa")
-    assert r"a\nb\x1b[31m\udcff.fa: no such file" in said
+    said = refused("data", "check", "a\nb\x1b[31m.fa")
+    assert r"a\nb\x1b[31m.fa: no such file" in said
     assert r"unrecognized arguments: --a\nb\x1b;" in refused("pretrain", "--a\nb\x1b")
 
 
