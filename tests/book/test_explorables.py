@@ -8,6 +8,7 @@ import browser as pages
 import jax
 import numpy as np
 import pytest
+from selenium.webdriver import ActionChains
 
 from birdiedna import vocab
 from birdiedna.director import director, reward_model, simulate
@@ -468,6 +469,18 @@ def test_cells_keep_their_meaning_in_colours_that_the_reader_forces(shown):
         assert style(source, "outline-color") != style(other, "outline-color")
     finally:
         asks(view, "forced-colors", "")
+
+
+def test_arrow_keys_step_on_under_a_pointer_that_rests_on_a_cell(shown):
+    view = shown("playground")
+    cell = view.find_elements("css selector", ".birdie-cell:not(.objective)")[80]
+    view.execute_script("arguments[0].scrollIntoView({block: 'center'})", cell)
+    ActionChains(view).move_to_element(cell).pause(0.2).click().perform()
+    number = lambda: int(said(view).partition("Target token ")[2].split()[0])
+    pointed = number()
+    for step in (1, 2):
+        ActionChains(view).send_keys("\ue014").pause(0.3).perform()
+        assert number() == pointed + step
 
 
 @pytest.mark.parametrize("kind", pages.KINDS)

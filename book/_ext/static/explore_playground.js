@@ -153,7 +153,7 @@
       const step = Math.max(0, slot - prompt);
       if (step !== state().step && slot >= Number(prompt)) set({ step });
     };
-    picture.addEventListener("pointerover", look);
+    picture.addEventListener("pointermove", look); // a new cell comes under a pointer that rests, too
     picture.addEventListener("click", look);
   }
 
