@@ -96,20 +96,21 @@ class Busy(ValueError):
 
 
 @contextmanager
-def locked(path: Path, busy: str = "", folder: bool = False, create: bool = True) -> Iterator[None]:
+def locked(path: Path, busy: str = "", folder: bool = False, create: bool = True) -> Iterator[bool]:
     """Lock a file or folder, created if missing; the lock ends with the process, however it ends.
 
     Not `filelock`, which is not on bare accelerator machines. Windows and some network file systems
-    have no such locks: there is none then.
+    have no such locks: there is none then, and False is yielded.
 
     Raises:
       Busy: another process holds it; the message is `busy`, and without one this process waits.
       FileNotFoundError: there is no such file, and `create` is false.
     """
     if fcntl is None:
-        yield
+        yield False
         return
     while True:
+        held = True
         if folder:
             path.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT * create, 0o666)
@@ -119,9 +120,9 @@ def locked(path: Path, busy: str = "", folder: bool = False, create: bool = True
             except BlockingIOError:
                 raise Busy(busy) from None
             except OSError:  # no locks here
-                pass
+                held = False
             if is_at(os.fstat(handle), path):  # else its former owner moved or removed it
-                yield
+                yield held
                 return
         finally:
             os.close(handle)
@@ -169,7 +170,7 @@ def scratch(folder: Path, shown: Path) -> Iterator[None]:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def sole(folder: Path, shown: Path) -> AbstractContextManager[None]:
+def sole(folder: Path, shown: Path) -> AbstractContextManager[bool]:
     """Lock a folder, created if missing; `Busy`, which names `shown`, if it is locked."""
     return locked(folder, f"{shown}: another process is writing it; wait for it, or stop it", True)
 

@@ -180,11 +180,11 @@ def _now() -> str:
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
     """Hold a lock file, with process and host, while the block runs; errors as `files.locked`."""
-    if files.fcntl is None:
-        _LOG.warning("no file locks on this system: do not start a second process on %s", path.stem)
     by = _owner(path) or "unknown"
     busy = f"{path.stem} is being made by process {by}; wait for it, or stop it"
-    with files.locked(path, busy):
+    with files.locked(path, busy) as held:
+        if not held:
+            _LOG.warning("no file locks here: do not start a second process on %s", path.stem)
         if left := _owner(path):
             _LOG.warning("process %s left %s unfinished", left, path.stem)
         owner = f"{os.getpid()} on {platform.node()}"

@@ -1,5 +1,6 @@
 """A run folder has one writer, is complete or absent, can be resumed, and records its origin."""
 
+import errno
 import hashlib
 import json
 import os
@@ -151,8 +152,11 @@ def test_a_run_whose_maker_ends_while_it_is_looked_for_is_not_busy_and_gets_no_l
     assert os.listdir(tmp_path) == []
 
 
-def test_without_file_locks_a_run_is_made_with_a_warning(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(files, "fcntl", None)
+@pytest.mark.parametrize("where", ["on Windows", "on a network file system"])
+def test_without_file_locks_a_run_is_made_with_a_warning(tmp_path, monkeypatch, caplog, where):
+    flock = mock.Mock(side_effect=OSError(errno.ENOLCK, "No locks available"))
+    locks = None if where == "on Windows" else mock.Mock(LOCK_EX=2, LOCK_NB=4, flock=flock)
+    monkeypatch.setattr(files, "fcntl", locks)
     make(tmp_path / "run")
     assert "no file locks" in caplog.text and os.listdir(tmp_path) == ["run"]
 
