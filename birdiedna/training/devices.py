@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 #: Kinds of devices that a run may require.
 KINDS = ("any", "accelerator", "cpu", "gpu", "tpu")
-#: Where Linux shows the limits of a container.
-CGROUP = Path("/sys/fs/cgroup")
+#: Where Linux shows the limits of containers and jobs, and the group of this process.
+CGROUP, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 #: Settings of JAX that change what a run computes, with the values that all runs use.
 _NUMBERS = {
     "jax_default_prng_impl": "threefry2x32",
@@ -138,14 +138,18 @@ def check_memory(net: Any, copies: int, batch_bytes: int) -> None:
 
 
 def host_memory() -> int:
-    """Bytes of memory of the machine, or of `ulimit -v` or a container if less; 0 if unknown."""
+    """Bytes of memory of the machine; of `ulimit -v`, container or job if less; 0 if unknown."""
     if resource is None:  # Windows
         return 0
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     limits += [size for size in resource.getrlimit(resource.RLIMIT_AS)[:1] if size > 0]
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # no such file, or "max"
-            limits.append(int((CGROUP / name).read_text()))
+    own = OWN_GROUP.read_text() if OWN_GROUP.exists() else ""
+    for kind, group in [("", ""), *re.findall("^[0-9]+:(|memory):/(.*)", own, re.M)]:
+        place = CGROUP / kind / group
+        for folder in (place, *place.parents):  # Slurm limits the group of a job, above its tasks'
+            for name in ("memory.max", "memory.limit_in_bytes"):
+                with suppress(OSError, ValueError):  # no such file, or "max"
+                    limits.append(int((folder / name).read_text()))
     return min(limits)
 
 

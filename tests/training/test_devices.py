@@ -209,12 +209,26 @@ def test_scores_of_rows_too_long_for_a_cpu_are_refused_before_a_program_is_compi
 
 
 @pytest.mark.skipif(devices.resource is None, reason="Windows has no such limits")
-def test_memory_is_limited_by_ulimit_and_by_a_container(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("own", "limited"),
+    [
+        (None, "memory.max"),
+        ("0::/", "memory.max"),
+        ("9:cpu:/a\n4:memory:/elsewhere\n0::/\n", "memory/memory.limit_in_bytes"),
+        ("9:cpu:/a\n4:memory:/slurm/job_1/step_0\n", "memory/slurm/job_1/memory.limit_in_bytes"),
+        ("0::/slurm.scope/job_1/step_0/task_0\n", "slurm.scope/job_1/memory.max"),
+    ],
+)
+def test_memory_is_limited_by_ulimit_and_by_a_container_or_job(tmp_path, monkeypatch, own, limited):
     machine = devices.host_memory()
     assert machine > 2**28
     monkeypatch.setattr(devices, "CGROUP", tmp_path)
+    monkeypatch.setattr(devices, "OWN_GROUP", tmp_path / "cgroup")
+    if own is not None:
+        devices.OWN_GROUP.write_text(own)
+    (tmp_path / limited).parent.mkdir(parents=True, exist_ok=True)
     for limit, least in (("max", machine), (str(2**28), 2**28), (str(2**62), machine)):
-        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        (tmp_path / limited).write_text(f"{limit}\n")
         assert devices.host_memory() <= least
     monkeypatch.setattr(devices.resource, "getrlimit", lambda _: (2**27, -1))
     assert devices.host_memory() == 2**27
