@@ -165,6 +165,15 @@ def test_a_screen_reader_hears_the_caption_and_the_name_of_every_button(view):
     assert pages.count(view, "button:not([aria-label]):empty") == 0
 
 
+def test_the_menu_of_a_chart_opens_inside_it(view):
+    box = view.find_element("css selector", ".birdie-scroll:has(.birdie-chart)")
+    box.find_element("css selector", "summary").click()
+    pages.until(lambda: pages.count(view, ".vega-actions a") == 2, "the menu is open")
+    pages.until(lambda: not pages.moving(view), "it stands still")
+    wide = "const e = arguments[0]; return e.scrollWidth - e.clientWidth"
+    assert view.execute_script(wide, box) == 0
+
+
 def test_the_focus_of_the_keyboard_is_always_seen(view):
     assert pages.unseen_focus(view) == []
 
