@@ -326,8 +326,8 @@ def interval(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
     """Summarise gaps over seeds: seeds, gap (mean), low, high (95% t interval), outcome.
 
     win or loss: the 95% interval is on one side of 0. equivalent: the 90% interval is inside
-    +-0.005. Otherwise inconclusive, as are equal gaps, which tell no spread: runs that collapse
-    have them. Without values, the gap and its interval are NaN.
+    +-0.005. Otherwise inconclusive, as are larger gaps that are equal, which tell no spread: runs
+    that collapse have them. Without values, the gap and its interval are NaN.
     """
     low, high = map(float, t_interval(values))
     differ = len(values) > 0 and float(np.ptp(values)) > _ROUNDING
