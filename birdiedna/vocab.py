@@ -5,6 +5,7 @@ of every checkpoint: use spare ones for new tokens, and never renumber.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 PAD, START, EOS, MASK, CTX, FIND, TO, SEP = range(8)
 A, C, G, T, N = range(8, 13)
@@ -77,7 +78,7 @@ def remedy(letter: str) -> str:
     return "use ACGT, N or an IUPAC ambiguity letter"
 
 
-def decode(tokens: np.ndarray) -> str:
+def decode(tokens: ArrayLike) -> str:
     """Vocabulary ids as text: letters for bases, `<name>` for all other tokens.
 
     Raises:
@@ -92,7 +93,7 @@ def decode(tokens: np.ndarray) -> str:
     return "".join(NAMES[i] for i in ids)
 
 
-def reverse_complement(tokens: np.ndarray) -> np.ndarray:
+def reverse_complement(tokens: ArrayLike) -> np.ndarray:
     """The opposite strand of base ids (any leading axes; the last one is the sequence).
 
     `genome.reverse_complement` does the same for JAX arrays.
@@ -100,7 +101,7 @@ def reverse_complement(tokens: np.ndarray) -> np.ndarray:
     return complement(tokens)[..., ::-1]
 
 
-def complement(tokens: np.ndarray) -> np.ndarray:
+def complement(tokens: ArrayLike) -> np.ndarray:
     """The complement of each base; other ids stay the same."""
     tokens = np.asarray(tokens)
     return np.where((tokens >= A) & (tokens <= T), A + T - tokens, tokens)

@@ -485,7 +485,7 @@ def fixed_starts(windows: Windows, count: int, source: str = "held-out contigs")
     return np.asarray(_start(windows, jnp.asarray(np.array(ranks, np.uint32))))
 
 
-def cut(tokens: jax.Array | Packed, start: jax.Array, length: int) -> jax.Array:
+def cut(tokens: jax.Array | np.ndarray | Packed, start: jax.Array, length: int) -> jax.Array:
     """*Device*: return `length` base ids, uint8, from `start` (uint32, also beyond 2^31)."""
     start = jnp.asarray(start, jnp.uint32)
     if not isinstance(tokens, Packed):

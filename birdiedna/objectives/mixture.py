@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from birdiedna.data import genome
 from birdiedna.data.genome import Packed
@@ -33,7 +34,7 @@ class Corpus(NamedTuple):
     tokens: uint8 (G,), or packed with two bits per base. windows: starts of N-free windows.
     """
 
-    tokens: jax.Array | Packed
+    tokens: jax.Array | np.ndarray | Packed
     windows: genome.Windows
 
 
@@ -101,7 +102,7 @@ def sample(
     mixture: Mixture,
     key: jax.Array,
     corpus: Corpus,
-    ratios: jax.Array,
+    ratios: ArrayLike,
     rows: int,
     reverse_complement: bool = False,
 ) -> tuple[Batch, jax.Array]:

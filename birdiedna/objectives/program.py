@@ -131,7 +131,7 @@ def pad(program: Program, segments: int) -> Program:
     )
 
 
-def expand(window: jax.Array, program: Program, slots: int) -> jax.Array:
+def expand(window: jax.Array | np.ndarray, program: Program, slots: int) -> jax.Array:
     """The row of a program and its window, uint8 (W,): int32 (slots,), padded with `<pad>`."""
     ends = jnp.cumsum(program.lengths)
     slot = jnp.arange(slots, dtype=jnp.int32)
