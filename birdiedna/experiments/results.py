@@ -81,7 +81,9 @@ def read(name: str) -> dict[str, Any]:
     """The contents of `results.json`; ValueError if missing, damaged or of another format."""
     path = _folder(name) / "results.json"
     if not path.is_file():
-        raise ValueError(f"no results {name!r}; there are: {', '.join(names()) or 'none'}")
+        if not (there := names()):
+            run_folder.checkout("stored results")
+        raise ValueError(f"no results {name!r}; there are: {', '.join(there) or 'none'}")
     return _parsed(path.read_bytes(), path)
 
 

@@ -86,11 +86,13 @@ def number(key: str, value: str | int | float, spec: str = "") -> None:
     """Record a number for the prose, which shows it by `` {glue:text}`key` ``.
 
     The key is unique in its chapter; other chapters use `` {glue:text}`01_paper.ipynb::key:s` ``.
-    `spec` is a Python format specification, as `.3f`; by default floats show four digits.
+    `spec` is a Python format specification, as `.3f`; by default floats show four digits. Notebooks
+    outside the book, whose prose shows only keys, list key and number.
     """
     text = _shown(value, spec)
     mark = {"scrapbook": {"name": key, "mime_prefix": GLUE_PREFIX}}
-    display({GLUE_PREFIX + "text/plain": repr(text)}, metadata=mark, raw=True)
+    page = f"{NOTEBOOK_ONLY[0]}<code>{escaped(key)}</code>: {escaped(text)}{NOTEBOOK_ONLY[1]}"
+    display({GLUE_PREFIX + "text/plain": repr(text), "text/html": page}, metadata=mark, raw=True)
 
 
 #: Hidden output with the data of an explorable, which `book/_ext/assets.py` collects.

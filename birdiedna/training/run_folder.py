@@ -80,6 +80,16 @@ def repository() -> Path:
     return _PACKAGE.parent if (_PACKAGE.parent / "_toc.yml").exists() else Path.cwd()
 
 
+def checkout(what: str) -> Path:
+    """The checkout that contains the package; ValueError if there is none, since it has `what`."""
+    if not (_PACKAGE.parent / "_toc.yml").exists():
+        raise ValueError(
+            f"{what} are in the repository, and birdiedna was installed without it; clone it, run "
+            "`pip install -e .` there, and restart Python"
+        )
+    return _PACKAGE.parent
+
+
 def root() -> Path:
     """The folder of all runs: $BIRDIEDNA_RUNS, else `runs/` in the repository."""
     return folder_of("BIRDIEDNA_RUNS", repository() / "runs")

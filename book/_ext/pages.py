@@ -72,7 +72,10 @@ def _filled(cell: dict, executed: Mapping[str, Any]) -> dict:
             continue
         if "text/html" in output.get("data", {}):
             text = _NOTEBOOK_ONLY.sub("", "".join(output["data"]["text/html"]))
-            output = {**output, "data": {**output["data"], "text/html": text}}
+            data = {**output["data"], "text/html": text}
+            if not text:
+                del data["text/html"]
+            output = {**output, "data": data}
         outputs.append(output)
     ours = [output.get("metadata", {}).get("birdiedna", {}) for output in outputs]
     figures = [one["figure"] for one in ours if "figure" in one]

@@ -87,6 +87,13 @@ def test_what_only_notebooks_need_is_left_out_of_pages():
     text = show.chart_html("fig-a", {"mark": "point"})
     shown = published(html_output(text))["cells"][-1]["outputs"][0]["data"]["text/html"]
     assert "cdn" in text and "cdn" not in shown and "chart-fig-a" in shown
+    number = {"output_type": "display_data", "metadata": {}}
+    number["data"] = {
+        "text/html": "".join(show.NOTEBOOK_ONLY),
+        show.GLUE_PREFIX + "text/plain": "1",
+    }
+    (shown,) = published(number)["cells"][-1]["outputs"]
+    assert shown["data"] == {show.GLUE_PREFIX + "text/plain": "1"}
 
 
 def test_two_numbered_figures_in_one_cell_are_refused():

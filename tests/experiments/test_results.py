@@ -507,3 +507,11 @@ def test_a_plan_without_a_finished_run_gives_no_results(plan, folder):
     with pytest.raises(ValueError, match="no run is finished"):
         collect.collect(empty, "none")
     assert not results.exist("none")
+
+
+def test_an_installation_without_its_repository_says_that_results_are_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "_PACKAGE", tmp_path / "birdiedna")
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="stored results are in the repository.*; clone it, run"):
+        results.read(results.newest())

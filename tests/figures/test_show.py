@@ -135,6 +135,13 @@ def test_tables_show_short_numbers_and_dashes_for_null(shown):
     assert text == ["1.235", "32,768", "–", "–", "yes", "0.500"]
 
 
+def test_notebooks_list_a_number_by_its_key_and_pages_do_not(shown):
+    show.number("key", "a <b>")
+    page = shown[0][0]["text/html"]
+    assert "<code>key</code>: " in page and "<b>" not in page
+    assert page.startswith(show.NOTEBOOK_ONLY[0]) and page.endswith(show.NOTEBOOK_ONLY[1])
+
+
 @pytest.mark.parametrize(
     ("given", "text"),
     [
@@ -150,7 +157,8 @@ def test_tables_show_short_numbers_and_dashes_for_null(shown):
 def test_numbers_have_one_notation_and_names_keep_their_hyphens(shown, given, text):
     show.number("key", *given)
     ((data, metadata),) = shown
-    assert data == {"application/papermill.record/text/plain": repr(text)}
+    assert data["application/papermill.record/text/plain"] == repr(text)
+    assert f": {show.escaped(text)}<" in data["text/html"]
     assert metadata["scrapbook"]["name"] == "key"
 
 
