@@ -84,10 +84,7 @@ def _main(argv: Sequence[str]) -> int:
         imported()
         return act(given)
     except stop.Stopped as stopped:
-        print(
-            f"birdiedna {given.verb}: {stopped}; the run is saved, and the same command resumes it",
-            file=sys.stderr,
-        )
+        print(f"birdiedna {given.verb}: {stopped}", file=sys.stderr)
         return stopped.status
     except Exception as error:
         if not (message := mistake(error)):

@@ -31,7 +31,8 @@ class Stopped(Exception):
     """A run stopped early, with its state saved; `status` is the exit status."""
 
     def __init__(self, reason: str, status: int):
-        super().__init__(reason)
+        kept = "the run is saved, and the same command resumes it, as the same cell does"
+        super().__init__(f"{reason}; {kept}")
         self.status = status
 
 

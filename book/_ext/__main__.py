@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with nullcontext() if order.dry_run else lifetime.stopped_by_sigterm():
             return _book(order, pages)
     except Stopped as stopped:  # a checkpoint was saved
-        print(f"birdiedna book: {stopped}; the same command resumes", file=sys.stderr)
+        print(f"birdiedna book: {stopped}", file=sys.stderr)
         return stopped.status
     except KeyboardInterrupt:
         print("birdiedna book: stopped; the same command resumes", file=sys.stderr)

@@ -33,6 +33,7 @@ def test_the_first_signal_stops_the_run_and_handlers_are_restored(number):
         signal.raise_signal(number)
         stopped = ask()
         assert stopped.status == STATUS[number] and number.name in str(stopped)
+        assert "the same command resumes it, as the same cell does" in str(stopped)
         signal.raise_signal(signal.SIGHUP)  # a closed terminal does not cut the saving short
         assert [signal.getsignal(known) for known in ASKED] == before[:2]
     assert [signal.getsignal(known) for known in STATUS] == before
