@@ -4,8 +4,9 @@
 
 # Nothing of another Python, such as an active conda, reaches .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_USER JUPYTER_PATH
-# Dozens of processes import the package, so its compiled modules are kept.
-unexport PYTHONDONTWRITEBYTECODE
+# Dozens of processes import the package, so its compiled modules are kept, and its docstrings: the
+# charts need those of Altair.
+unexport PYTHONDONTWRITEBYTECODE PYTHONOPTIMIZE
 
 PROFILE ?= quick
 GENOME  ?=

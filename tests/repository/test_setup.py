@@ -36,6 +36,7 @@ def made(root, python="", **variables):
 @pytest.mark.promise("Settings: the caller's Python and conda do not reach the environment")
 def test_nothing_of_the_caller_s_python_reaches_the_installation(checkout):
     leaks = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PIP_TARGET", "PIP_PREFIX")
+    leaks += ("PYTHONOPTIMIZE",)  # without docstrings there are no charts
     asked = dict.fromkeys(leaks, "/other")
     done = made(checkout, sys.executable, **asked, PIP_USER="1")
     assert done.returncode == 0, done.stderr
@@ -63,4 +64,11 @@ def test_a_full_disk_is_reported_before_anything_is_installed(checkout):
     program(checkout / "bin" / "df", "echo head\necho disk 9 9 2000 9 /")
     done = made(checkout, sys.executable, PATH=f"{checkout / 'bin'}:{os.environ['PATH']}")
     assert done.returncode and ".venv needs 2500000 kB, 2000 are free; make room" in done.stderr
+    assert not (checkout / "seen").exists()
+
+
+def test_a_machine_without_jax_is_named_before_anything_is_installed(checkout):
+    program(checkout / "bin" / "uname", "echo Darwin x86_64")
+    done = made(checkout, sys.executable, PATH=f"{checkout / 'bin'}:{os.environ['PATH']}")
+    assert done.returncode and "jax has no package for a Mac with an Intel" in done.stderr
     assert not (checkout / "seen").exists()
