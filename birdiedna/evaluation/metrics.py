@@ -4,22 +4,23 @@ Numpy only, since machines without plotting and statistics libraries collect res
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from birdiedna.training.metrics import METRICS, confusion, of_tables, predicted_classes
 
 
-def scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def scores(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
     """Accuracy, F1 and Matthews correlation of the likeliest class, as `of_tables` defines them.
 
     Errors as in `predicted_classes`.
     """
     predicted = predicted_classes(labels, probabilities)
-    table = confusion(labels, predicted, probabilities.shape[1])[None]
+    table = confusion(labels, predicted, np.shape(probabilities)[1])[None]
     return {metric: float(of_tables(table, metric)[0]) for metric in METRICS}
 
 
 def intervals(
-    labels: np.ndarray, probabilities: np.ndarray, seed: int = 0, resamples: int = 2000
+    labels: ArrayLike, probabilities: ArrayLike, seed: int = 0, resamples: int = 2000
 ) -> dict[str, tuple[float, float]]:
     """95% percentile bootstraps of all metrics over test rows; errors as in `predicted_classes`.
 
@@ -27,22 +28,26 @@ def intervals(
     intervals cover the choice of test rows only, not that of seeds or train rows.
     """
     predicted = predicted_classes(labels, probabilities)
-    table = confusion(labels, predicted, probabilities.shape[1])
+    table = confusion(labels, predicted, np.shape(probabilities)[1])
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(labels), table.ravel() / len(labels), resamples)
+    rows = len(predicted)
+    drawn = rng.multinomial(rows, table.ravel() / rows, resamples)
     drawn = drawn.reshape(resamples, *table.shape)
     edges = {m: np.quantile(of_tables(drawn, m), (0.025, 0.975)) for m in METRICS}
     return {metric: (float(low), float(high)) for metric, (low, high) in edges.items()}
 
 
-def strand_consistency(logits: np.ndarray, opposite: np.ndarray) -> dict[str, float]:
+def strand_consistency(logits: ArrayLike, opposite: ArrayLike) -> dict[str, float]:
     """Compare a classifier's logits on sequences and on their reverse complements, both (n, C).
 
     Returns agreement: share of sequences with the same class. distance: mean total variation
-    distance of the class probabilities, 0 to 1.
+    distance of the class probabilities, 0 to 1. ValueError if they are not of one shape.
     """
-    one, other = (_probabilities(np.asarray(x, np.float64)) for x in (logits, opposite))
-    agree = logits.argmax(axis=1) == opposite.argmax(axis=1)
+    both = np.asarray(logits, np.float64), np.asarray(opposite, np.float64)
+    if both[0].ndim != 2 or both[0].shape != both[1].shape or not len(both[0]):
+        raise ValueError(f"logits {both[0].shape} and {both[1].shape} are not both (n, classes)")
+    one, other = map(_probabilities, both)
+    agree = both[0].argmax(axis=1) == both[1].argmax(axis=1)
     return {
         "agreement": float(agree.mean()),
         "distance": float(np.abs(one - other).sum(axis=1).mean() / 2),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,11 @@ class RunSpec:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if (least := min(self.seed, self.finetune_seed)) < 0:
-            raise ValueError(f"seed {least} is negative; give 0 or more")
+        for seed in (self.seed, self.finetune_seed):
+            if not isinstance(seed, Integral):
+                raise ValueError(f"seed {seed!r} is no whole number; give 0 or more")
+            if seed < 0:
+                raise ValueError(f"seed {seed} is negative; give 0 or more")
 
     def record(self) -> dict[str, Any]:
         """The contents of `config.json`: all that determines the result except the data."""

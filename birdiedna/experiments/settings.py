@@ -27,7 +27,9 @@ class Setting(NamedTuple):
 
 
 def words(given: Iterable[str]) -> dict[str, Word]:
-    """`NAME=VALUE` texts by name; ValueError for another form or a repeated name."""
+    """`NAME=VALUE` texts by name; ValueError for another form, a repeated name, one text."""
+    if isinstance(given, str):
+        raise ValueError(f"changes {given!r} are one text; give a list, as [{given!r}]")
     found: dict[str, Word] = {}
     for text in given:
         name, mark, value = (part.strip() for part in text.partition("="))

@@ -156,8 +156,13 @@ def scored(
 
 
 def edit(window: np.ndarray, place: int, bases: int, alt: np.ndarray) -> Edit:
-    """Return the replacement of some bases of a window, base ids uint8 (W,), from `place` on."""
+    """Return the replacement of some bases of a window, base ids uint8 (W,), from `place` on.
+
+    Raises ValueError if they are not all in the window.
+    """
     stop = place + bases
+    if not 0 <= place <= stop <= len(window):
+        raise ValueError(f"bases {place} to {stop - 1} are not in a window of {len(window)} bases")
     return Edit(window[:place], window[place:stop], alt, window[stop:])
 
 

@@ -4,15 +4,17 @@ The step to report is the best by MCC, and patience waits for a better MCC.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 METRICS = ("accuracy", "f1", "mcc")
 
 
-def predicted_classes(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+def predicted_classes(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
     """The most likely class (n,), the first of ties, by probabilities or logits (n, C).
 
-    ValueError if labels are not (n,) in 0..C-1, or a value is not finite.
+    ValueError if labels are not whole numbers (n,) in 0..C-1, or a value is not finite.
     """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1] or not len(labels):
         raise ValueError(
             f"labels {labels.shape} do not fit probabilities {probabilities.shape}; "
@@ -21,14 +23,16 @@ def predicted_classes(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarr
     if not np.isfinite(probabilities).all():
         row = int(np.argmin(np.isfinite(probabilities).all(1)))
         raise ValueError(f"row {row} of the probabilities is not finite; did training diverge?")
+    if labels.dtype.kind not in "iub":
+        raise ValueError(f"labels are {labels.dtype}; give whole numbers")
     if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
         raise ValueError(f"labels reach beyond the {probabilities.shape[1]} classes; check them")
     return probabilities.argmax(1)
 
 
-def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+def confusion(labels: ArrayLike, predicted: np.ndarray, classes: int) -> np.ndarray:
     """The confusion table (C, C): rows are true, columns predicted classes."""
-    cells = np.bincount(labels * classes + predicted, minlength=classes**2)
+    cells = np.bincount(np.asarray(labels, int) * classes + predicted, minlength=classes**2)
     return cells.reshape(classes, classes)
 
 

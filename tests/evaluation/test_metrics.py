@@ -120,3 +120,20 @@ def test_probabilities_are_scored_for_two_classes_only():
     labels = np.arange(30) % 3
     assert probabilities.scores(labels, np.eye(3)[labels]) == {}
     assert probabilities.scores(np.zeros(9, int), np.zeros((9, 2))) == {}
+
+
+@pytest.mark.parametrize("kind", [list, *"bBhi"])
+def test_labels_of_any_whole_number_type_give_the_same_table(kind):
+    labels = np.arange(32)
+    given = labels.tolist() if kind is list else labels.astype(kind)
+    answers = sure(labels.tolist(), 32)
+    assert metrics.scores(given, answers.tolist()) == metrics.scores(labels, answers)
+    assert metrics.scores(given, answers)["mcc"] == 1
+    assert metrics.intervals(given, answers) == metrics.intervals(labels, answers)
+
+
+def test_labels_and_logits_that_cannot_be_compared_are_refused():
+    with pytest.raises(ValueError, match="labels are float64; give whole numbers"):
+        metrics.scores([0.0, 1.0], sure([0, 1]))
+    with pytest.raises(ValueError, match=r"logits \(1, 2\) and \(2, 2\) are not both"):
+        metrics.strand_consistency(sure([0]), sure([0, 1]))

@@ -287,3 +287,18 @@ def test_results_keep_the_settings_they_were_made_by(monkeypatch):
     with pytest.raises(ValueError, match="results far have settings of their own; leave out"):
         open_runs("far", changes=["finetune.head=pooled"])
     assert open_runs("tiny").stored and not open_runs("tiny", changes=["pretrain.rows=8"]).stored
+
+
+def test_one_text_in_place_of_several_is_not_read_letter_by_letter():
+    for use in (
+        lambda text: profiles.profile("quick", text),
+        lambda text: open_runs("quick", changes=text),
+    ):
+        with pytest.raises(ValueError, match=r"'pretrain.steps=40' are one text; give a list"):
+            use("pretrain.steps=40")
+
+
+@pytest.mark.parametrize("seed", [1.5, "1", None])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match="seed .* is no whole number; give 0 or more"):
+        open_runs("quick", seed=seed).pretraining("ntp")

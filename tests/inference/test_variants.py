@@ -300,3 +300,9 @@ def test_a_masked_row_is_one_of_those_that_the_objective_draws():
     tokens = labelled.padded([row.tokens], 10, np.int32)[0][0]
     assert tokens.tolist() == batch.tokens.tolist() and row.prefix == batch.prefix
     assert row.labels[place] == batch.labels[place]
+
+
+@pytest.mark.parametrize(("place", "bases"), [(-1, 1), (4, 1), (3, 2), (2, -1)])
+def test_bases_outside_the_window_are_not_edited(place, bases):
+    with pytest.raises(ValueError, match="are not in a window of 4 bases"):
+        variants.edit(vocab.encode("ACGT"), place, bases, vocab.encode("G"))
