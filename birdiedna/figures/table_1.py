@@ -19,7 +19,7 @@ def fits(found: pl.DataFrame) -> alt.LayerChart:
     ticks = ticks.encode(
         x=alt.X(
             "share:Q",
-            title="size relative to the published one",
+            title="size ÷ published size",
             scale=alt.Scale(domain=[0, 1.04], nice=False),
             axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2f"),
         ),
