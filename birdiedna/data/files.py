@@ -60,8 +60,13 @@ def digest(path: Path, kind: str = "sha256") -> str:
 
 def sums(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file below a folder, by relative path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): digest(path) for path in files}
+    return {str(path.relative_to(folder)): digest(path) for path in visible(folder)}
+
+
+def visible(folder: Path) -> list[Path]:
+    """Return the files below a folder, sorted, without hidden ones, as a Mac or NFS adds them."""
+    hidden = lambda path: any(part[0] == "." for part in path.relative_to(folder).parts)
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not hidden(path))
 
 
 @contextmanager

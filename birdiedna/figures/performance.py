@@ -70,7 +70,7 @@ def read(benchmarks: Path) -> pl.DataFrame:
     ValueError if a file was not written by `make bench`.
     """
     rows: list[dict[str, Any]] = []
-    for file in sorted((benchmarks / "results").glob("*.json")):
+    for file in sorted((benchmarks / "results").glob("[!.]*.json")):
         parts = read_json(file, {"parts": {...: _PART}}, "remove it and run `make bench`")["parts"]
         rows += [p["made"] | row | (row["at"] or {}) for p in parts.values() for row in p["rows"]]
     card = pl.col("device").str.replace("-[0-9]+gb.*", "").str.replace_all("-", " ")

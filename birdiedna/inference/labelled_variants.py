@@ -33,7 +33,7 @@ def tables(folder: Path) -> tuple[list[Path], list[Path]]:
 
     Tables without a column `label` or `score` are left out; ValueError if no table has one.
     """
-    paths = sorted({*folder.glob("*.csv"), *folder.glob("*.csv.gz")})
+    paths = sorted({*folder.glob("[!.]*.csv"), *folder.glob("[!.]*.csv.gz")})
     columns = {path: pl.read_csv(path, n_rows=1).columns for path in paths}
     labels = [path for path in paths if "label" in columns[path]]
     effects = [path for path in paths if "score" in columns[path] and path not in labels]

@@ -245,7 +245,7 @@ def interval_sets(folder: Path) -> dict[str, dict[str, dict[str, Path]]]:
     The folder contains sets or, in the official layout, is one. ValueError if a class occurs twice.
     """
     found: dict[str, dict[str, dict[str, Path]]] = {}
-    files = (path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth))
+    files = (path for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}[!.]*"))
     for path in sorted(path for path in files if path.name.endswith((".csv.gz", ".csv"))):
         stem = path.name.removesuffix(".gz").removesuffix(".csv")
         parents = path.relative_to(folder).parts[:-1]

@@ -24,7 +24,7 @@ _STATUS = "status --porcelain=2 --branch -uno -- :/ :(top,exclude)benchmarks/res
 def core_files() -> list[Path]:
     """Files of the training core, in the same order everywhere."""
     given = [_PACKAGE / name for name in _CORE]
-    files = [file for path in given for file in ([path] if path.suffix else path.rglob("*.py"))]
+    files = [file for path in given for file in ([path] if path.suffix else path.rglob("[!.]*.py"))]
     return sorted(files, key=lambda file: file.relative_to(_PACKAGE).parts)
 
 

@@ -100,8 +100,8 @@ def _stamps(order: Order, book: Layout) -> tuple[str, str]:
     pages = layout.pages(book.root)
     texts = {*pages, *book.package.rglob("*.py")}
     frame = [book.root / name for name in ("_config.yml", "_toc.yml")]
-    frame += {*(book.root / "book").glob("*")} - texts
-    frame += (f for f in Path(__file__).parent.rglob("*") if "__pycache__" not in f.parts)
+    frame += {*(book.root / "book").glob("[!.]*")} - texts
+    frame += (f for f in Path(__file__).parent.rglob("[!.]*") if "__pycache__" not in f.parts)
     frame += (book.package / "figures").glob("*.py")
     frame += (layout.executed(book, order.folder, one) for one in layout.chapters(book))
     lines = [order.profile, json.dumps(dict(order.given), sort_keys=True), *map(str, pages)]

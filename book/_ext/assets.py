@@ -49,7 +49,7 @@ def vega_bundle() -> str:
 
 def others() -> list[str]:
     """Names of the scripts and styles that pages load after `FIRST`."""
-    return sorted(file.name for file in STATIC.iterdir())
+    return sorted(file.name for file in STATIC.glob("[!.]*"))
 
 
 def write(folder: Path, data: Mapping[str, Any]) -> None:

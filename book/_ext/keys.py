@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from birdiedna.data import files
+
 INJECTED = "injected-parameters"
 _MAGIC = re.compile(r"^(\s*)[%!].*$", flags=re.MULTILINE)
 
@@ -49,8 +51,8 @@ def dependencies(notebook: Mapping[str, Any], package: Path) -> dict[str, str]:
     if inputs(notebook)["needs"]:
         texts.append(f"import {package.name}.experiments.runs")
     hashes = {str(file.relative_to(package)): digest(file) for file in modules(texts, package)}
-    sample = sorted((package / "data" / "sample").rglob("*"))
-    data = [f for f in sample if f.is_file() and f.suffix not in (".py", ".pyc")]
+    sample = files.visible(package / "data" / "sample")
+    data = [f for f in sample if f.suffix not in (".py", ".pyc")]
     if data:
         text = "\n".join(f"{f.relative_to(package)} {digest(f)}" for f in data)
         hashes["data/sample/"] = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -98,8 +100,8 @@ def stamp(value: Any) -> str:
     if not os.path.exists(name):  # `Path.exists` may raise for text that is no path
         return ""
     path = Path(name)
-    files = sorted(f for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file())
-    listed = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    found = files.visible(path) if path.is_dir() else [path]
+    listed = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in found]
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
 
 

@@ -19,6 +19,13 @@ def test_a_folder_is_whole_or_absent_and_what_a_kill_left_is_removed(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["x", "file"]
 
 
+def test_hidden_files_as_of_a_mac_are_in_no_listing_below_a_hidden_folder_either(tmp_path):
+    for name in (".cache/b/c", ".cache/a", ".cache/b/._c", ".cache/.DS_Store", ".cache/.x/d"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [*files.sums(tmp_path / ".cache")] == ["a", "b/c"]
+
+
 def test_a_second_process_is_refused_and_harms_nothing(tmp_path):
     with files.whole(tmp_path / "x") as folder:
         (folder / "file").touch()

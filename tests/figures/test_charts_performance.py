@@ -108,6 +108,8 @@ def test_provenance_has_machine_load_and_command_of_each_part(two):
 
 
 def test_frames_without_results_are_empty(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "._cpu.json").write_bytes(b"\0\5\x16\7")  # of a Mac
     rows = performance.read(tmp_path)
     assert rows.height == performance.tried(tmp_path).height == 0
     assert performance.made(rows) == []

@@ -238,6 +238,7 @@ def test_a_folder_without_a_table_of_variants_is_refused_and_plain_csv_is_read(t
         labelled_variants.tables(tmp_path)
     (tmp_path / "classes.csv").write_text("label,score\n1,2\n")
     (tmp_path / "effects.csv.gz").write_bytes(compress(b"score\n1\n"))
+    (tmp_path / "._x.csv").write_bytes(b"\0\5\x16\7Mac OS X\xff\n\xff")  # of a Mac
     found = labelled_variants.tables(tmp_path)
     assert found == ([tmp_path / "classes.csv"], [tmp_path / "effects.csv.gz"])
 

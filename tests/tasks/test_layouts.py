@@ -173,4 +173,5 @@ def test_genomes_hidden_files_and_other_files_are_no_tasks(tmp_path):
     (tmp_path / "genome.fna").write_text(">chr1\nACGT\n")
     made(tmp_path, ".hidden/train.csv", ".hidden/test.csv", "README.md", "a.csv")
     assert list(layouts.find_all(tmp_path)) == ["a"]
-    assert layouts.interval_sets(tmp_path / "none") == {}
+    made(tmp_path, "set/train/._yes.csv")
+    assert layouts.interval_sets(tmp_path) == layouts.interval_sets(tmp_path / "none") == {}

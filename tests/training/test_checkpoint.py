@@ -133,6 +133,7 @@ def test_every_flipped_bit_truncation_or_missing_file_is_found(intact, tally, da
 @pytest.mark.promise("Damage: `birdiedna checkpoint verify` finds what a load would find")
 def test_verify_names_every_checkpoint_and_fails_on_damage_or_without_one(tmp_path, capsys):
     older, newer = saved(tmp_path / "checkpoints", 4, 8)
+    (newer / ".DS_Store").write_text("what a Mac adds is no damage")
     verify = ["checkpoint", "verify", str(tmp_path)]
     intact = [f"{path}: every file is intact" for path in (older, newer)]
     assert main.main(verify) == 0
