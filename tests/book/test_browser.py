@@ -258,6 +258,15 @@ def test_links_to_a_page_say_what_it_is_and_how_long_it_takes(view, page):
     assert '"text/html"' in Path(urlsplit(offered).path).read_text()
 
 
+def test_a_dark_page_prints_light_and_is_dark_again(view):
+    pages.theme(view, "dark")
+    theme = "document.documentElement.dataset.theme"
+    view.execute_script(f"addEventListener('beforeprint', () => {{ window.printed = {theme}; }})")
+    view.print_page()
+    pages.until(lambda: view.execute_script(f"return {theme}") == "dark", "it is dark again")
+    assert view.execute_script("return window.printed") == "light"
+
+
 def test_the_whole_book_prints_as_one_pdf(browser, page, tmp_path, monkeypatch):
     monkeypatch.delenv("BIRDIEDNA_RUNS", raising=False)
     book = layout.here(page.parents[3])

@@ -1,5 +1,11 @@
 // Every page: one line of folds below each figure and table, the switch that opens all code, and what
-// the theme leaves out for screen readers.
+// the theme leaves out for screen readers and for paper, which is light.
+{
+  const { dataset } = document.documentElement;
+  let shown;
+  addEventListener("beforeprint", () => { [shown, dataset.theme] = [dataset.theme, "light"]; });
+  addEventListener("afterprint", () => { dataset.theme = shown; });
+}
 addEventListener("DOMContentLoaded", () => {
   for (const button of document.querySelectorAll("button[title]:not([aria-label])")) {
     button.setAttribute("aria-label", button.title);
