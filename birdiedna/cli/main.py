@@ -105,7 +105,8 @@ def mistake(error: Exception) -> str:
 
         known = isinstance(error, MemoryError) or out_of_memory(error)
         what = "out of memory" if known else "the device failed, perhaps for lack of memory"
-        return f"{what} ({detail}); use fewer rows, shorter rows or a smaller model"
+        what += f" ({detail})" * bool(detail)  # Python itself gives none
+        return f"{what}; use fewer rows, shorter rows or a smaller model"
     if isinstance(error, ModuleNotFoundError) and not _is_ours(str(error.name)):
         return (
             f"the package {error.name} is not installed: run `pip install -e .` in the checkout "

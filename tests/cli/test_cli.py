@@ -293,6 +293,7 @@ def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
     [
         (ArithmeticError("3 updates in a row"), "birdiedna settings: 3 updates in a row"),
         (NotImplementedError("no such kernel"), "no such kernel"),
+        (MemoryError(), "out of memory; use fewer rows"),
         (MemoryError("Unable to allocate 9 TiB"), "out of memory (Unable to allocate 9 TiB); "),
         (
             OSError(28, "No space left on device", "/a/b"),
