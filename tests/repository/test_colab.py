@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -102,6 +103,17 @@ def test_runs_are_kept_and_brought_back_without_touching_what_is_here(tmp_path):
     assert sorted(path.name for path in (kept / "quick").iterdir()) == ["ntp"]
     notebook.back_up(fresh, kept)
     assert (kept / "quick" / "ntp").exists()  # another machine's finished run stays
+
+
+def test_a_drive_that_fails_once_is_named_and_copied_to_again(capsys):
+    notebook, names = defined(PARAMETERS, RUN)
+    copied = Mock(side_effect=[OSError(107, "Transport endpoint is not connected"), None])
+    done = Mock(wait=Mock(side_effect=[False, False, True]))
+    names |= {"back_up": copied, "done": done, "runs": None, "kept": None}
+    notebook.keep_copying()
+    assert copied.call_count == 2
+    said = "not kept for now: [Errno 107] Transport endpoint is not connected\n"
+    assert capsys.readouterr().out == said
 
 
 def test_without_a_drive_the_notebook_asks_for_a_path(monkeypatch):
