@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+import threading
 import tokenize
 from functools import cache
 from importlib import metadata
@@ -18,6 +19,8 @@ _CORE = (
     *("vocab.py", "model", "director", "objectives", "training"),
     *("data/genome.py", "data/labelled.py", "data/chromosomes.py"),
 )
+#: Python 3.11 fails if two threads parse at once.
+_PARSING = threading.Lock()
 _STATUS = "status --porcelain=2 --branch -uno -- :/ :(top,exclude)benchmarks/results".split()
 
 
@@ -31,7 +34,8 @@ def core_files() -> list[Path]:
 @cache
 def code_fingerprint() -> str:
     """sha256 of the training core without comments and docstrings, so that prose may change."""
-    sources = "\n".join(_bare(file.read_text("utf-8")) for file in core_files())
+    with _PARSING:
+        sources = "\n".join(_bare(file.read_text("utf-8")) for file in core_files())
     return hashlib.sha256(sources.encode()).hexdigest()
 
 

@@ -9,6 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -421,3 +424,22 @@ def test_a_damaged_lock_file_is_quoted_in_one_line(tmp_path, caplog):
     (tmp_path / "run.lock").write_bytes(b"\xff\xfe\n\nx")
     make(tmp_path / "run")
     assert "process �� x left run unfinished" in caplog.text
+
+
+def test_threads_parse_the_code_one_after_the_other(monkeypatch):
+    now, most, lock = [], [], threading.Lock()
+
+    def watched(source):
+        with lock:
+            now.append(source)
+            most.append(len(now))
+        time.sleep(0.001)
+        with lock:
+            now.remove(source)
+        return source
+
+    monkeypatch.setattr(environment, "_bare", watched)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(environment.code_fingerprint.__wrapped__) for _ in range(2)]
+        assert len({one.result() for one in both}) == 1
+    assert max(most) == 1
