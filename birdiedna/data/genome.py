@@ -476,10 +476,12 @@ def fixed_starts(windows: Windows, count: int, source: str = "held-out contigs")
     Raises ValueError, which begins with `source`, if there are fewer windows.
     """
     total = int(windows.cumulative[-1])
-    if not 0 < count <= total:
+    if count < 1:
+        raise ValueError(f"{source}: {count:,} windows requested; give 1 or more")
+    if count > total:
         raise ValueError(
             f"{source}: {count:,} windows requested, {total:,} exist; use contigs with "
-            f"{max(1, count - total):,} more bases without N, or other --validation contigs"
+            f"{count - total:,} more bases without N, or other --validation contigs"
         )
     ranks = [(2 * i + 1) * total // (2 * count) for i in range(count)]
     return np.asarray(_start(windows, jnp.asarray(np.array(ranks, np.uint32))))

@@ -1,6 +1,7 @@
 """Chapter sources are stored without outputs, in one form, with typed parameters."""
 
 import json
+import symtable
 
 import pytest
 import small_book
@@ -106,3 +107,18 @@ def test_chapters_of_the_method_and_its_runs_have_two_cells_that_teach(number):
     (chapter,) = (path for path in CHAPTERS if path.stem.startswith(number))
     cells = json.loads(chapter.read_text())["cells"]
     assert sum("teaches" in cell["metadata"].get("tags", []) for cell in cells) >= 2
+
+
+@every_chapter
+def test_a_cell_may_run_again_after_later_ones_since_none_binds_a_name_that_it_reads(chapter):
+    cells = json.loads(chapter.read_text("utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    bound: list[set[str]] = []
+    read: list[set[str]] = []
+    for text in (text for text in code if "%pip" not in text):
+        names = symtable.symtable(text, chapter.name, "exec").get_symbols()
+        bound.append({one.get_name() for one in names if one.is_assigned()})
+        read.append({one.get_name() for one in names if one.is_referenced()} - bound[-1])
+    for i, names in enumerate(read):
+        before, after = set().union(*bound[:i]), set().union(*bound[i:])
+        assert not names & before & after
