@@ -3,7 +3,11 @@
 import ast
 import importlib.metadata
 import json
+import os
+import signal
+import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -75,6 +79,34 @@ def test_a_program_that_fails_is_an_error_and_its_messages_are_shown(capsys):
     assert capsys.readouterr().out == "first\nsecond\n"
     with pytest.raises(RuntimeError, match="ended with 3; its messages are above"):
         notebook.run(sys.executable, "-c", "raise SystemExit(3)")
+
+
+def test_an_interrupted_program_is_waited_for_and_its_last_words_are_shown(capsys):
+    notebook, _ = defined(CHECKS, INSTALL)
+    slow = "import time; print('first', flush=True); time.sleep(1); print('saved')"
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        notebook.run(sys.executable, "-c", slow)
+    assert capsys.readouterr().out == "first\nsaved\n"
+
+
+def test_another_version_is_fetched_when_the_cells_run_again(tmp_path, monkeypatch):
+    origin, asked = tmp_path / "origin", []
+    git = ["git", "-C", str(origin), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "init", "--quiet", str(origin)], check=True)
+    for version in ("v1", "v2"):
+        (origin / "_toc.yml").write_text(version)
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "--quiet", "-m", version], check=True)
+        subprocess.run([*git, "tag", version], check=True)
+    monkeypatch.chdir(tmp_path)
+    program = INSTALL.replace("run(*pip", "asked.append((*pip").replace('[run]")', '[run]"))')
+    for version in ("v1", "v2"):
+        names = {**defined(CHECKS)[1], "source": str(origin), "version": version, "asked": asked}
+        exec(program, names)
+        assert (tmp_path / "birdiedna-book" / "_toc.yml").read_text() == version
+    assert len(asked) == 2
 
 
 def test_runs_are_kept_and_brought_back_without_touching_what_is_here(tmp_path):
