@@ -77,21 +77,25 @@ def sign_p(wins: ArrayLike, decided: ArrayLike) -> np.ndarray:
     return np.minimum(1, 2 * scipy.stats.binom.cdf(np.minimum(wins, decided - wins), decided, 0.5))
 
 
-def signed_rank_p(gaps: np.ndarray) -> float:
+def signed_rank_p(values: ArrayLike) -> float:
     """Two-sided p of Wilcoxon's signed-rank test: the `sign_flip_p` of the signed ranks.
 
     Ties get mean ranks, which scipy's exact test does not support; zeros are dropped.
     """
+    gaps = np.asarray(values, float)
     gaps = gaps[gaps != 0]
     return sign_flip_p(np.sign(gaps) * scipy.stats.rankdata(np.abs(gaps)))
 
 
-def sign_flip_p(values: Sequence[float] | np.ndarray) -> float:
+def sign_flip_p(values: ArrayLike) -> float:
     """Two-sided p of paired differences: the share of sign patterns with as large a mean.
 
-    Exact up to 16 differences; of more, 65,536 patterns are drawn, the given one included.
+    Exact up to 16 differences; of more, 65,536 patterns are drawn, the given one included. NaN if a
+    difference is not finite.
     """
     gaps = np.asarray(values, float)
+    if not np.isfinite(gaps).all():
+        return float("nan")
     if len(gaps) <= _EXACT:
         signs = 1 - 2 * (np.arange(2 ** len(gaps))[:, None] >> np.arange(len(gaps)) & 1)
     else:
