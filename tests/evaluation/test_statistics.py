@@ -249,5 +249,4 @@ def test_holm_correction_equals_worked_examples():
 def test_a_missing_difference_has_no_p_and_lists_have_that_of_arrays():
     for test in (statistics.sign_flip_p, statistics.signed_rank_p):
         assert test([0.1, 0.2, -0.1, 0.0]) == test(np.array([0.1, 0.2, -0.1, 0.0])) < 1
-        for missing in (np.nan, np.inf):
-            assert np.isnan(test([0.1, 0.2, missing]))
+        assert np.isnan(test([0.1, 0.2, np.nan]))
