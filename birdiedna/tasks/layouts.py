@@ -14,6 +14,7 @@ column `task` of a combined table are read here; hidden files are not.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -91,7 +92,7 @@ def find_all(path: Path) -> dict[str, TaskFiles]:
         found += _flat(filter(tables.is_labelled, loose))
     named: dict[str, TaskFiles] = {}
     for name, task in found:
-        name = re.sub(r"[^\w.+-]+", "_", name)
+        name = re.sub(r"[^\w.+-]+", "_", unicodedata.normalize("NFC", name))  # a Mac writes NFD
         if name in named:
             both = ", ".join(
                 repr(each.task) if each.task else str(file.relative_to(folder))

@@ -169,6 +169,12 @@ def test_a_single_file_is_a_task_named_by_its_stem(tmp_path):
         tasks.names(made(tmp_path, "my.txt") / "my.txt")
 
 
+def test_a_task_that_a_mac_packed_is_named_as_it_is_typed(tmp_path):
+    """Its archives write an accent as a letter of its own, which was replaced by `_`."""
+    made(tmp_path, "e\u0301tude/train.csv", "e\u0301tude/test.csv")
+    assert list(layouts.find_all(tmp_path)) == ["\u00e9tude"]
+
+
 def test_genomes_hidden_files_and_other_files_are_no_tasks(tmp_path):
     (tmp_path / "genome.fna").write_text(">chr1\nACGT\n")
     made(tmp_path, ".hidden/train.csv", ".hidden/test.csv", "README.md", "a.csv")
