@@ -181,11 +181,14 @@ def _listing(sums: Mapping[str, str]) -> str:
 
 
 def _sync(*paths: Path) -> None:
-    """Flush files and folders to disk."""
+    """Flush files and folders to disk; some shared file systems flush no folders."""
     for path in paths:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
+        except OSError as error:
+            if not path.is_dir() or error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+                raise
         finally:
             os.close(handle)
 

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import shutil
+import stat
 import subprocess
 from functools import partial
 
@@ -83,6 +84,22 @@ DAMAGES = {
     "empty checksums": lambda path: (path / "SHA256SUMS").write_text(""),
     "nothing but empty checksums": empty,
 }
+
+
+@pytest.mark.parametrize("refused", [stat.S_ISDIR, stat.S_ISREG])
+def test_a_file_system_that_flushes_no_folders_keeps_checkpoints(tmp_path, monkeypatch, refused):
+    """Such as a shared folder of VirtualBox; a file that cannot be flushed is an error."""
+
+    def fsync(handle):
+        if refused(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    if refused is stat.S_ISREG:
+        with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+            saved(tmp_path, 4)
+    else:
+        assert not checkpoint.problems(*saved(tmp_path, 4))
 
 
 @pytest.mark.promise("Damage: a damaged checkpoint is named and the newest intact one is used")
