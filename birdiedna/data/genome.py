@@ -71,7 +71,7 @@ class Contig(NamedTuple):
 
 @dataclass(frozen=True)
 class Genome:
-    """Base ids (G,) uint8 (`vocab.A` to `vocab.N`), with the contigs in order.
+    """Base ids (G,) uint8 (`vocab.A` to `vocab.N`), read-only, with the contigs in order.
 
     fingerprint: sha256 of tokens and contigs. source: name of the file. notes: counts from reading
     (bases turned into N, lower case, empty contigs).
@@ -114,7 +114,7 @@ def assemble(
     Raises ValueError for 0 or 2^32 bases, ids that are no bases, a repeated name, or lengths that
     do not add up.
     """
-    tokens = np.asarray(tokens)
+    tokens = np.asarray(tokens).view()
     names, sizes = [name for name, _ in lengths], [length for _, length in lengths]
     if not 0 < len(tokens) < 2**32:
         raise ValueError(f"{source}: {len(tokens):,} bases; give 1 to {2**32 - 1:,}")
@@ -127,6 +127,7 @@ def assemble(
         raise ValueError(f"{source}: {sum(sizes):,} bases in contigs, but {len(tokens):,} tokens")
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{source}: contig {repeated[0]!r} occurs twice; rename one of them")
+    tokens.flags.writeable = False  # of a frozen genome, which a process reads once for all
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
     contigs = tuple(Contig(*c) for c in zip(names, starts, sizes, strict=True))
     digest = hashlib.sha256(json.dumps(contigs).encode())

@@ -102,7 +102,7 @@ def available_tasks(settings: Profile, sources: Sources) -> list[str]:
 
 
 def read_genome(sources: Sources) -> Genome:
-    """The genome, cached in memory and on disk."""
+    """The genome, cached in memory and on disk, as are programs that JAX compiles from then on."""
     devices.enable_compilation_cache(files.default_cache())
     path = sample.GENOME if sources.genome == SAMPLE else located(sources.genome)
     return _genome(path, path.stat().st_mtime_ns if path.exists() else 0)

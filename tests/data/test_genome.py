@@ -475,6 +475,14 @@ def test_a_genome_is_made_of_base_ids_only(tokens):
         genomes.assemble(tokens, [("a", 2)], "x")
 
 
+def test_the_bases_of_a_genome_cannot_change_and_those_it_was_made_of_can():
+    tokens = vocab.encode("ACGT")
+    found = genomes.assemble(tokens, [("a", 4)], "x")
+    with pytest.raises(ValueError, match="read-only"):
+        found.tokens[0] = vocab.N
+    tokens[0] = vocab.T
+
+
 def test_genomes_are_equal_if_their_bases_and_contigs_are():
     one, again = made("ACGT"), replace(made("ACGT"), source="another file")
     assert one == again and hash(one) == hash(again)
