@@ -58,10 +58,10 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks $(OPTIONS)
 
 bench-peers: $(READY) .venv-peers/.installed
-	@$(BIN)/python -m benchmarks --only train_step $(OPTIONS)
+	@$(BIN)/python -m benchmarks --only train_step tpu $(OPTIONS)
 
 .venv-peers/.installed: benchmarks/peers.txt | $(READY)
-	@echo "making .venv-peers with the programs that the benchmark compares with (some minutes)"
+	@echo "making .venv-peers with PyTorch, transformers and the compiler for TPUs (some minutes)"
 	@$(BIN)/python -m venv --clear .venv-peers && echo '*' > .venv-peers/.gitignore
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
 	@touch $@
@@ -101,7 +101,7 @@ help:
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
 	@echo "make stress  the tests of what is promised, long: 100 kills, 10 times the examples; prints a tally"
 	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick'"
-	@echo "make bench-peers  install PyTorch and transformers beside us and compare the train step"
+	@echo "make bench-peers  install PyTorch beside us and compare the train step; compile for TPUs"
 	@echo "make evidence  make results/small again: ten seeds of every arm, hours; resumes   OPTIONS='--minutes 60 --workers 2'"
 	@echo "make lint    check style, rooms, types, chapter sources and prose;  make format repairs the first and the last"
 	@echo "make sample  rebuild the embedded sample;  make lock  renew constraints/lock.txt"

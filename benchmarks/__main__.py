@@ -21,12 +21,15 @@ PARTS = {
     "director": "training.director",
     "finetuning": "training.finetuning",
     "memory": "training.memory",
+    "tpu": "tpu.rows",
     "scale": "batches.scale",
     "start_up": "processes.start_up",
     "tokenise": "processes.tokenise",
     "accelerator": "accelerator.rows",
     "quick": "processes.book",
 }
+#: Parts that need programs of others.
+OTHERS = ("train_step", "tpu")
 PEERS = ROOT / ".venv-peers" / ".installed"
 
 
@@ -49,13 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def chosen(only: Sequence[str]) -> list[str]:
-    """The parts to measure; says so if the comparison with peers is left out."""
+    """The parts to measure; says so if those that need other programs are left out."""
     if only:
         return [name for name in PARTS if name in only]
     if PEERS.exists():
         return list(PARTS)
-    print("train_step: left out, needs its peers; `make bench-peers` installs them")
-    return [name for name in PARTS if name != "train_step"]
+    print(f"{', '.join(OTHERS)}: left out, need other programs; `make bench-peers` installs them")
+    return [name for name in PARTS if name not in OTHERS]
 
 
 def measure(name: str, quick: bool) -> None:

@@ -110,8 +110,7 @@ SETTINGS = profiles.PROFILES["paper"].pretrain["birdie"]
 GRID = tuple((rows, slots) for slots in (512, 1024, 2048) for rows in (32, 128))
 #: The paper's setting is also planned in this many microbatches.
 MICROBATCHES = (4, 16)
-CHIP_GIB = 32
-_GIB = 2**30
+GIB = 2**30
 
 
 def memory(quick: bool = False) -> list[Row]:
@@ -122,36 +121,22 @@ def memory(quick: bool = False) -> list[Row]:
     usual = (SETTINGS.rows, SETTINGS.slots)
     sizes = [(*at, 1) for at in ((usual,) if quick else GRID)]
     sizes += [(*usual, parts) for parts in MICROBATCHES[quick:]]
-    plans = {
-        (rows, slots, parts): planned(replace(SETTINGS, rows=rows, slots=slots, microbatches=parts))
-        for rows, slots, parts in sizes
-    }
     row, found = partial(Row, "memory", unit="GiB"), []
-    for (rows, slots, parts), size in plans.items():
+    for rows, slots, parts in sizes:
+        config = replace(SETTINGS, rows=rows, slots=slots, microbatches=parts)
+        size = planned_bytes(*abstract(config), config, devices.mesh()) / GIB
         what = f"{rows} x {slots}" + f" in {parts} microbatches" * (parts > 1)
         at = {"rows": rows, "slots": slots, "microbatches": parts}
-        note = f"planned by the {jax.default_backend()} compiler"
-        found.append(row(what, size / _GIB, note=note, at=at))
-    by_parts = {parts: size for (*at, parts), size in plans.items() if tuple(at) == usual}
-    fitting = [parts for parts, size in by_parts.items() if size <= CHIP_GIB * _GIB]
-    parts = min(fitting) if fitting else min(by_parts, key=by_parts.__getitem__)
-    fits = f"in {parts} microbatches" if parts > 1 else "in one piece"
-    state, _, corpus, _ = _abstract(SETTINGS)
+        found.append(
+            row(what, size, note=f"planned by the {jax.default_backend()} compiler", at=at)
+        )
+    state, _, corpus, _ = abstract(SETTINGS)
     kept = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves((state, corpus)))
     held = f"weights, Adam's moments and {GENOME_BASES:,} bases at 8 bits"
-    return [
-        *found,
-        row("of which kept between steps", kept / _GIB, note=held),
-        row("paper's setting", by_parts[parts] / _GIB, bar=CHIP_GIB, note=fits),
-    ]
+    return [*found, row("of which kept between steps", kept / GIB, note=held)]
 
 
-def planned(config: PretrainConfig) -> int:
-    """Peak bytes of one call of `pretrain.advance`, by the compiler's plan."""
-    return planned_bytes(*_abstract(config), config, devices.mesh())
-
-
-def _abstract(config: PretrainConfig) -> tuple:
+def abstract(config: PretrainConfig) -> tuple:
     """Shapes of state, key, corpus and ratios; no array is made."""
     tx = optimizer.optimizer(config.optimizer, config.steps)
     state = jax.eval_shape(lambda: optimizer.start(transformer.init(config.model, 0), tx))

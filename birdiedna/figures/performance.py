@@ -55,8 +55,6 @@ _MET_COLOUR = alt.Color("met:N", scale=style.scale(MET_COLOURS), legend=None)
 #: Names of parts, and whether a target is met, as text.
 _NAME = pl.col("part").str.replace("_", " ")
 _MET = pl.col("met").replace_strict({True: "yes", False: "no"}, return_dtype=pl.String)
-#: Memory of the chip that the paper's setting must fit, GiB.
-CHIP_GIB = 32
 
 
 def folder() -> Path:
@@ -186,7 +184,7 @@ def peers(measured: pl.DataFrame) -> alt.LayerChart:
 
 
 def memory(measured: pl.DataFrame) -> alt.LayerChart:
-    """Planned memory of a step by row length, a line per batch size; the rule is at 32 GiB."""
+    """Planned memory of a step by row length, a line per batch size."""
     plans = measured.filter(pl.col("part") == "memory", pl.col("slots").is_not_null())
     parts = pl.format("{} rows in {} parts", "rows", "microbatches")
     several = pl.when(pl.col("microbatches") > 1).then(parts)
@@ -204,5 +202,4 @@ def memory(measured: pl.DataFrame) -> alt.LayerChart:
     alone = pl.col("microbatches") > 1  # a point, without a line
     above = named.properties(data=last.filter(~alone)).mark_text(align="right", dx=-6, dy=-9)
     below = named.properties(data=last.filter(alone)).mark_text(align="left", dx=-6, dy=14)
-    layers = lines + style.rule(y=CHIP_GIB) + above + below
-    return layers.properties(width="container", height=190)
+    return (lines + above + below).properties(width="container", height=190)

@@ -158,6 +158,14 @@ def out_of_memory(error: jax.errors.JaxRuntimeError) -> bool:
     return bool(re.search("RESOURCE_EXHAUSTED|[Oo]ut of memory|bad_alloc", str(error)))
 
 
+def planned_bytes(program: jax.stages.Lowered) -> int:
+    """Peak memory of a program on one device in bytes, as planned by the compiler."""
+    plan = program.compile().memory_analysis()
+    assert plan is not None  # JAX's own backends all return one
+    inputs = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
+    return plan.temp_size_in_bytes + inputs
+
+
 def join(hosts: str) -> None:
     """Make this process one of several; call it before any computation.
 
@@ -310,16 +318,18 @@ def joules() -> float | None:
     return total / 1000  # NVML gives millijoules
 
 
-#: Rows x slots x width x blocks of a batch of the paper's pre-training.
-_PAPERS_BATCH = 128 * 1024 * 512 * 4
+#: Rows x slots x width x blocks of a batch of the paper's pre-training, and the memory for as many
+#: of fine-tunings.
+_PAPERS_BATCH, _ITS_BYTES = 128 * 1024 * 512 * 4, 24e9
 
 
 def runs_at_once(work: int) -> int:
     """How many runs with batches of `work` = rows x slots x width x blocks to train together here.
 
-    On an accelerator, together they make a batch of the paper's pre-training, which fills it; 1 on
-    a CPU and with several processes.
+    On an accelerator, together they make a batch of the paper's pre-training, which fills it, or
+    less if it has little memory; 1 on a CPU and with several processes.
     """
     if jax.default_backend() == "cpu" or jax.process_count() > 1:
         return 1
-    return max(1, _PAPERS_BATCH // work)
+    room = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", _ITS_BYTES)
+    return max(1, int(_PAPERS_BATCH * min(1, room / _ITS_BYTES)) // work)

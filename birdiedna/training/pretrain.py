@@ -398,14 +398,8 @@ def least_bytes(config: PretrainConfig) -> int:
 
 
 def planned_bytes(*arguments: Any) -> int:
-    """Peak memory of `advance` on one device in bytes, as planned by the compiler.
-
-    Takes the arguments of `advance`, or their shapes.
-    """
-    plan = advance.lower(*arguments).compile().memory_analysis()
-    assert plan is not None  # JAX's own backends all return one
-    inputs = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
-    return plan.temp_size_in_bytes + inputs
+    """As `devices.planned_bytes`, of `advance` with these arguments, or their shapes."""
+    return devices.planned_bytes(advance.lower(*arguments))
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
