@@ -579,7 +579,7 @@ VERBS = {
         _flag("--force", "also run chapters that are up to date"),
         _flag("--keep-going", "run the other chapters after one fails"),
         _flag("--dry-run", "show what would run and why, but run nothing"),
-        _arg("--at-once N", "chapters run in parallel; default: one per core, at most four",
+        _arg("--at-once N", "chapters run in parallel; default: one per core and GB, at most four",
             type=_count, default=0),
         _flag("--no-pages", "do not render the pages"),
     )),

@@ -133,6 +133,8 @@ class Kernels:
                     os.killpg(process.pid, signal.SIGKILL)  # a kernel leads its own group
 
 
+#: Memory for each chapter that runs: 0.6 GB were seen, and the process that makes runs needs more.
+KERNEL_BYTES = 1 << 30
 #: Where chapters are executed, beside their copies.
 RUNNING = ".running"
 #: Less optimisation, in one thread, saves a third of compiling; runs have the same bits, and on a
@@ -269,7 +271,7 @@ class Order:
       keep_going: go on after a chapter that fails.
       dry_run: report what would run, and run nothing.
       at_once: number of chapters that run in parallel, one less while runs are made; 0 for one
-        per core, up to four.
+        per core and per `KERNEL_BYTES` of memory, up to four.
       cell_timeout_s: of each cell.
     """
 
@@ -352,7 +354,9 @@ def _ran(
     """Execute the stale chapters; arguments and errors as in `run_book`."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     cores = len(allowed) or os.cpu_count() or 1
-    at_once = order.at_once or min(4, cores)
+    from birdiedna.training.devices import host_memory  # only now, since it imports JAX
+
+    at_once = order.at_once or max(1, min(4, cores, host_memory() // KERNEL_BYTES))
     threads = max(1, cores // at_once)
     kernels = Kernels(book.root, kernel_environment(book, order.folder, threads))
     pool, failed = ThreadPoolExecutor(at_once), Event()
@@ -589,7 +593,8 @@ def _failed_cell(running: Path) -> str:
 def _said(error: Exception) -> str:
     if isinstance(error, papermill.PapermillExecutionError):
         return one_line(f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[0]}")
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    return said + "; for lack of memory? --at-once 1 needs least" * ("Kernel died" in said)
 
 
 #: Shapes of a notebook and of an executed one.

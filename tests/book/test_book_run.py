@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -355,6 +356,19 @@ def test_a_dying_kernel_is_a_failure_and_the_next_chapter_can_still_run(tmp_path
     outcomes = build.run_book(Order(keep_going=True), small_book.make(tmp_path, chapters))
     assert states(outcomes) == {"01_dies": "failed", "02_good": "ran"}
     assert outcomes[0].why.startswith("code cell 3 of 4: DeadKernelError")
+    assert outcomes[0].why.endswith("; for lack of memory? --at-once 1 needs least")
+
+
+@pytest.mark.parametrize(("memory", "at_once"), [(0, 1), (5 << 28, 1), (2 << 30, 2), (1 << 40, 4)])
+def test_little_memory_runs_fewer_chapters_at_once(tmp_path, monkeypatch, memory, at_once):
+    """Else the kernel of the system kills them."""
+    counts = []
+    pool = lambda count: counts.append(count) or ThreadPoolExecutor(count)
+    monkeypatch.setattr(build, "ThreadPoolExecutor", pool)
+    monkeypatch.setattr(build.os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(devices, "host_memory", lambda: memory)
+    build.run_book(Order(), small_book.make(tmp_path, {"01_a": small_book.chapter("1")}))
+    assert counts == [at_once]
 
 
 def test_chapters_run_side_by_side_and_say_so_in_their_own_order(tmp_path):
