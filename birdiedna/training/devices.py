@@ -320,7 +320,7 @@ def joules() -> float | None:
 
 #: Rows x slots x width x blocks of a batch of the paper's pre-training, and the memory for as many
 #: of fine-tunings.
-_PAPERS_BATCH, _ITS_BYTES = 128 * 1024 * 512 * 4, 24e9
+_PAPERS_BATCH, _ITS_BYTES = 128 * 1024 * 512 * 4, 26e9
 
 
 def runs_at_once(work: int) -> int:

@@ -268,7 +268,7 @@ def nvml(cards=2, **failing):
     [
         ("cpu", {"bytes_limit": 64e9}, 1),
         ("gpu", {"bytes_limit": 64e9}, 8),
-        ("tpu", {"bytes_limit": 12e9}, 4),
+        ("tpu", {"bytes_limit": 13e9}, 4),
         ("gpu", {"bytes_limit": 1e9}, 1),
         ("gpu", None, 8),
     ],
