@@ -318,18 +318,16 @@ def joules() -> float | None:
     return total / 1000  # NVML gives millijoules
 
 
-#: Rows x slots x width x blocks of a batch of the paper's pre-training, and the memory for as many
-#: of fine-tunings.
-_PAPERS_BATCH, _ITS_BYTES = 128 * 1024 * 512 * 4, 26e9
+#: Rows x slots x width x blocks of a batch of the paper's pre-training.
+_PAPERS_BATCH = 128 * 1024 * 512 * 4
 
 
 def runs_at_once(work: int) -> int:
     """How many runs with batches of `work` = rows x slots x width x blocks to train together here.
 
-    On an accelerator, together they make a batch of the paper's pre-training, which fills it, or
-    less if it has little memory; 1 on a CPU and with several processes.
+    On an accelerator, together they make a batch of the paper's pre-training, which fills it; 1 on
+    a CPU and with several processes.
     """
     if jax.default_backend() == "cpu" or jax.process_count() > 1:
         return 1
-    room = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", _ITS_BYTES)
-    return max(1, int(_PAPERS_BATCH * min(1, room / _ITS_BYTES)) // work)
+    return max(1, _PAPERS_BATCH // work)

@@ -263,25 +263,6 @@ def nvml(cards=2, **failing):
     return SimpleNamespace(**calls | failing)
 
 
-@pytest.mark.parametrize(
-    ("backend", "stats", "models"),
-    [
-        ("cpu", {"bytes_limit": 64e9}, 1),
-        ("gpu", {"bytes_limit": 64e9}, 8),
-        ("tpu", {"bytes_limit": 13e9}, 4),
-        ("gpu", {"bytes_limit": 1e9}, 1),
-        ("gpu", None, 8),
-    ],
-)
-def test_a_device_with_little_memory_trains_fewer_runs_together(
-    monkeypatch, backend, stats, models
-):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    device = SimpleNamespace(memory_stats=lambda: stats)
-    monkeypatch.setattr(jax, "local_devices", lambda: [device])
-    assert devices.runs_at_once(128 * 1024 * 512 * 4 // 8) == models
-
-
 def test_energy_is_the_sum_over_cards_that_report_it_and_else_unknown(monkeypatch):
     assert devices.joules() is None  # a CPU
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
