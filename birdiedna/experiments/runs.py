@@ -33,6 +33,7 @@ from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec, named
 from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
+from birdiedna.tasks import Task
 from birdiedna.training import devices, llama_start, replay, run_folder, stop, weights
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.probe import ProbeConfig
@@ -196,13 +197,18 @@ class Live:
         arm. All data are checked; errors as in `finetuned`.
         """
         found, tuned = [], list(product(self.tasks(), (*arms, "random")))
+        every: dict[str, Task] = {}  # are read once, not for each run
         for finetune_seed, seed in product(self.settings.finetune_seeds, self.seeds):
             own = replace(self, seed=seed)
             if finetune_seed == self.settings.finetune_seeds[0]:
                 found += [own.pretraining(arm) for arm in arms]
-                found += [own.probing(arm, task) for task, arm in tuned]
+                every = every or {task: self._rows(task) for task in self.tasks()}
+                found += [own.probing(arm, task, every[task]) for task, arm in tuned]
             for share in (None, *self.settings.finetune_shares):
-                found += [own.finetuning(arm, task, finetune_seed, share) for task, arm in tuned]
+                found += [
+                    own.finetuning(arm, task, finetune_seed, share, every[task])
+                    for task, arm in tuned
+                ]
         return found
 
     @property
@@ -218,6 +224,10 @@ class Live:
     def _of(self, task: str) -> Sources:
         """The sources of a task."""
         return replace(self.sources, tasks=self.folders.get(task, self.sources.tasks))
+
+    def _rows(self, task: str) -> Task:
+        """The rows of a task as they are on disk now."""
+        return read_task(self.settings, self._of(task), task)
 
     def pretraining(self, arm: str) -> RunSpec:
         """The spec of `pretrained`."""
@@ -251,17 +261,25 @@ class Live:
         return named(spec)
 
     def finetuning(
-        self, arm: str, task: str, finetune_seed: int = 0, share: float | None = None
+        self,
+        arm: str,
+        task: str,
+        finetune_seed: int = 0,
+        share: float | None = None,
+        rows: Task | None = None,
     ) -> RunSpec:
-        """The spec of `finetuned`; `share`, of the train rows, defaults to the profile's."""
+        """The spec of `finetuned`; `share`, of the train rows, defaults to the profile's.
+
+        `rows` of the task are read if they are not given.
+        """
         config = self.settings.finetune
         config = replace(config, share=share or config.share)
-        return self._on_task("finetune", config, arm, task, finetune_seed)
+        return self._on_task("finetune", config, arm, task, finetune_seed, rows)
 
-    def probing(self, arm: str, task: str) -> RunSpec:
-        """The spec of `probed`."""
+    def probing(self, arm: str, task: str, rows: Task | None = None) -> RunSpec:
+        """The spec of `probed`; `rows` as in `finetuning`."""
         config = replace(self.settings.probe, model=self.settings.finetune.model)
-        return self._on_task("probe", config, arm, task)
+        return self._on_task("probe", config, arm, task, rows=rows)
 
     def _on_task(
         self,
@@ -270,10 +288,11 @@ class Live:
         arm: str,
         task: str,
         finetune_seed: int = 0,
+        rows: Task | None = None,
     ) -> RunSpec:
         if not self.model:
             profiles.check_arm(arm, (*self.settings.pretrain, "random"))
-        rows = read_task(self.settings, self._of(task), task)
+        rows = rows or self._rows(task)
         parts = rows.parts()
         if self.llama and arm == "random":
             raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")
@@ -350,7 +369,7 @@ class Live:
 
     def parts(self, task: str) -> Rows:
         """Train, validation and test rows of a task; errors as in `sources.read_task`."""
-        train, validation, test = read_task(self.settings, self._of(task), task).parts().values()
+        train, validation, test = self._rows(task).parts().values()
         return train, validation, test
 
     def sequence(self) -> GenomeNumbers:
@@ -361,7 +380,7 @@ class Live:
 
     def rows(self) -> pl.DataFrame:
         """A line per task: rows, bases read; of test rows share not of class 0, mark."""
-        read = {task: read_task(self.settings, self._of(task), task) for task in self.tasks()}
+        read = {task: self._rows(task) for task in self.tasks()}
         return pl.DataFrame(
             {
                 "task": task,

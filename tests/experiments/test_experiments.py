@@ -14,7 +14,7 @@ from birdiedna.cli import train
 from birdiedna.evaluation import frames, paper_claims, scarcity
 from birdiedna.experiments import config_json, make, profiles, runs
 from birdiedna.experiments.runs import every_run, open_runs
-from birdiedna.experiments.sources import Sources, described_genome, read_genome
+from birdiedna.experiments.sources import Sources, described_genome, read_genome, read_task
 from birdiedna.training import environment, pretrain, run_folder
 
 
@@ -57,6 +57,14 @@ def test_smaller_shares_of_the_train_rows_are_runs_beside_the_comparison(monkeyp
     assert runs.open_runs("quick").shares() == []
     with pytest.raises(ValueError, match="finetune_shares: 1"):
         runs.open_runs("quick", changes=["finetune_shares=1"])
+
+
+def test_rows_are_read_once_for_a_suite_not_for_each_of_its_runs(monkeypatch):
+    asked = []
+    read = lambda settings, sources, task: asked.append(task) or read_task(settings, sources, task)
+    monkeypatch.setattr(runs, "read_task", read)
+    suite = runs.Live("tiny", replace(tiny.PROFILE, pretrain_seeds=(10, 11)), seed=10).suite()
+    assert len([spec for spec in suite if spec.task]) == 12 and asked == ["promoter_tata"]
 
 
 def test_seeds_of_an_arm_are_pre_trained_together_before_what_starts_from_them(folder, monkeypatch):
