@@ -12,10 +12,8 @@ from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.experimental import topologies
-from jax.sharding import AxisType, Mesh
 
 from benchmarks.results import ROOT, Row
 from benchmarks.training import GIB, abstract
@@ -50,17 +48,17 @@ def rows(quick: bool = False) -> list[Row]:
 
 def planned(chip: jax.Device, quick: bool = False) -> list[Row]:
     """The rows of a chip, which is only compiled for."""
-    here = {"default_backend": lambda: "tpu", "devices": lambda: [chip]}
+    here = {"default_backend": lambda: "tpu", "devices": lambda: [chip], "device_count": lambda: 1}
     row, found = partial(Row, "tpu", unit="GiB", bar=CHIP_GIB, note="compiled, not run"), []
     with patch.multiple(jax, **here):  # programs ask for these
-        for what, program in islice(_programs(chip), 1 if quick else None):
+        for what, program in islice(_programs(), 1 if quick else None):
             found.append(row(f"{what}, TPU {CHIP}", devices.planned_bytes(program) / GIB))
     return found
 
 
-def _programs(chip: jax.Device) -> Iterator[tuple[str, jax.stages.Lowered]]:
-    """Steps of both arms, and as many fine-tunings as are made together on it."""
-    mesh = Mesh(np.array([[chip]]), ("data", "state"), axis_types=(AxisType.Auto,) * 2)
+def _programs() -> Iterator[tuple[str, jax.stages.Lowered]]:
+    """Steps of both arms, and as many fine-tunings as are made together, on this device."""
+    mesh = devices.mesh()
     shape = partial(jax.ShapeDtypeStruct, sharding=devices.replicated(mesh))
     for arm in ("birdie", "ntp"):
         config = PROFILE.pretrain[arm]

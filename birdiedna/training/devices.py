@@ -205,7 +205,8 @@ def mesh(*rows: int, shard_state: bool = False) -> Mesh:
             "rows, or fewer devices"
         )
     shape = (1, count) if shard_state else (count, 1)
-    return jax.make_mesh(shape, ("data", "state"), axis_types=(AxisType.Auto,) * 2)
+    kinds = (AxisType.Auto,) * 2
+    return jax.make_mesh(shape, ("data", "state"), axis_types=kinds, devices=jax.devices())
 
 
 def sharded(mesh: Mesh) -> NamedSharding:
