@@ -148,7 +148,7 @@ def _parsed(path: Path) -> genome.Genome:
 
 def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     """Yield contig names with blocks of their letters, in file order; also for empty contigs."""
-    headers: dict[str, int] = {}  # name -> line
+    lines: dict[str, int] = {}  # by name
     name, line = "", 0
     while block := file.read(_BLOCK_BYTES) + file.readline():  # ends with a line
         rest, *records = (b"\n" + block.removesuffix(b"\n")).split(b"\n>")
@@ -162,24 +162,30 @@ def _pieces(path: Path, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         for record in records:
             line += 1
             header, _, text = record.partition(b"\n")
-            if b"\r" in header.rstrip():
-                raise ValueError(f"{path}, line {line}: {files.CR_ONLY}")
-            name = b"".join(header.split()[:1]).decode("utf-8", "replace")
-            if not name or name.startswith(">"):
-                raise ValueError(f"{path}, line {line}: a record without a name; write `>name`")
-            if len(name) > _LONGEST_NAME:
+            name = _name(f"{path}, line {line}", header)
+            if name in lines:
                 raise ValueError(
-                    f"{path}, line {line}: the name has {len(name):,} letters; use at most "
-                    f"{_LONGEST_NAME:,}, and a blank before the description"
-                )
-            if name in headers:
-                raise ValueError(
-                    f"{path}: record {name!r} in line {headers[name]} and again in line {line}; "
+                    f"{path}: record {name!r} in line {lines[name]} and again in line {line}; "
                     "rename one of them"
                 )
-            headers[name] = line
+            lines[name] = line
             line += record.count(b"\n")
             yield name, text.translate(None, b"\r\n")
+
+
+def _name(place: str, header: bytes) -> str:
+    """Return the name in a header, of which the `>` is removed."""
+    if b"\r" in header.rstrip():
+        raise ValueError(f"{place}: {files.CR_ONLY}")
+    name = b"".join(header.split()[:1]).decode("utf-8", "replace")
+    if not name or name.startswith(">"):
+        raise ValueError(f"{place}: a record without a name; write `>name`")
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(
+            f"{place}: the name has {len(name):,} letters; use at most {_LONGEST_NAME:,}, and a "
+            "blank before the description"
+        )
+    return name
 
 
 def _encode(place: str, start: int, letters: bytes) -> np.ndarray:

@@ -23,6 +23,8 @@ GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 #: Unsupported formats by their first bytes: what they are, and the remedy.
 _FOREIGN = {
+    b"<": "a web page, not {kind}; did the download fail? Try it again",
+    b"version https://git-lfs": "a git-LFS pointer, not the data; run `git lfs pull`",
     b"PK\x03\x04": "a zip archive or an Excel table: unpack it, or save the table as .csv",
     b"BCF\x02": "BCF; convert it to VCF with `bcftools view`",
     b"BAM\x01": "BAM; convert it to FASTA with `samtools fasta`",
@@ -38,9 +40,18 @@ _FOREIGN = {
     b"\xff\xfe": "line 1: byte 0xff is not UTF-8 but UTF-16; save it as UTF-8",
     b"\xfe\xff": "line 1: byte 0xfe is not UTF-8 but UTF-16; save it as UTF-8",
     b"{\\rtf": "rich text: save it as plain text",
+    **dict.fromkeys((b"{", b"["), "JSON is not supported: save the rows as .csv with a header"),
     b"%PDF": "PDF: save its text as plain text",
     b"\x43\x27\x41\x1a": "2bit; convert it to FASTA with twoBitToFa",
     b"\x1a\x41\x27\x43": "2bit; convert it to FASTA with twoBitToFa",
+}
+#: Texts that are no table by their first bytes: what they may be, and what reads them.
+_TEXTS = {
+    b">": "it looks like FASTA",
+    b"PAR1": "this is parquet: end its name in .parquet",
+    b"@": "FASTQ and SAM are not supported: convert the file to FASTA",
+    b"##fileformat=VCF": "it looks like VCF, which `birdiedna variants` reads",
+    b"##gff-version": "it looks like GTF, which `birdiedna data build --exons` reads",
 }
 #: What is wrong with a line that contains a carriage return.
 CR_ONLY = "lines end in CR only, as on old Macs; save it with LF"
@@ -304,19 +315,13 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
     start = start.lstrip()
     if not start:
         raise ValueError(f"{path}: the file is empty; give a {kind} file")
-    if start[:1] == b"<":
-        raise ValueError(f"{path}: a web page, not {kind}; did the download fail? Try it again")
-    if start.startswith(b"version https://git-lfs"):
-        raise ValueError(f"{path}: a git-LFS pointer, not the data; run `git lfs pull`")
     foreign = [text for first, text in _FOREIGN.items() if start.startswith(first)]
     if start[257:262] == b"ustar":
         foreign = ["a tar archive; unpack it"]
-    if not foreign and start[:1] in b"{[":
-        foreign = ["JSON is not supported: save the rows as .csv with a header"]
     if not foreign and start[:16].count(0) > 1 and start[:4] != b"PAR1":
-        foreign = [f"binary data; convert it to {kind} text"]
+        foreign = ["binary data; convert it to {kind} text"]
     if foreign:
-        raise ValueError(f"{path}: {foreign[0]}")
+        raise ValueError(f"{path}: {foreign[0].format(kind=kind)}")
     if kind == "BED" and (other := other_format(start)) and " BED" not in other:
         raise ValueError(f"{path}: {other}; BED has the columns contig, start (from 0) and end")
     if kind != "FASTA":
@@ -337,20 +342,15 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
 
 def other_format(start: bytes) -> str:
     """Return what a text that is neither FASTA nor a table may be, and what reads it, or ""."""
+    for first, text in _TEXTS.items():
+        if start.startswith(first):
+            return text
     remarks = (b"#", b"track", b"browser")
-    lines = [line for line in start.splitlines() if line and not line.startswith(remarks)] or [b""]
-    fields = lines[0].split()
-    if start[:1] == b">":
-        return "it looks like FASTA"
-    if start[:4] == b"PAR1":
-        return "this is parquet: end its name in .parquet"
-    if start[:1] == b"@":
-        return "FASTQ and SAM are not supported: convert the file to FASTA"
-    if start.startswith(b"##fileformat=VCF"):
-        return "it looks like VCF, which `birdiedna variants` reads"
-    is_gff = len(fields) >= 8 and fields[3].isdigit() and fields[4].isdigit()
-    if start.startswith(b"##gff-version") or is_gff and not fields[1].isdigit():
-        return "it looks like GTF, which `birdiedna data build --exons` reads"
+    lines = (line for line in start.splitlines() if line and not line.startswith(remarks))
+    fields = next(lines, b"").split()
+    positions = len(fields) >= 8 and fields[3].isdigit() and fields[4].isdigit()
+    if positions and not fields[1].isdigit():
+        return _TEXTS[b"##gff-version"]
     interval = len(fields) >= 3 and fields[1].isdigit() and fields[2].isdigit()
     if interval and int(fields[1]) < int(fields[2]):
         return (

@@ -167,16 +167,17 @@ def shard(runs: Sequence[RunSpec], number: int, of: int) -> list[RunSpec]:
     shards: list[list[RunSpec]] = [[] for _ in range(of)]
     families = [run.name for run in runs if run.kind == "pretrain"]
     rows = lambda one: sum(run.config.steps * run.config.rows for run in shards[one])
-    chosen: dict[tuple[str, str], int] = {}
+    place: dict[tuple[str, str], int] = {}
     for run in runs:
         start = run.name if run.kind == "pretrain" else run.start
-        if (start, run.task) not in chosen:
-            first = families.index(start) % of if start in families else 0
-            places = range(first, of, len(families) if start in families else 1)
-            if run.kind == "pretrain" or (start in families and of <= len(families)):
-                places = places[:1]
-            chosen[start, run.task] = min(places, key=rows)
-        shards[chosen[start, run.task]].append(run)
+        if (start, run.task) not in place:
+            allowed = range(of)
+            if start in families:
+                allowed = range(families.index(start) % of, of, len(families))
+            if run.kind == "pretrain":
+                allowed = allowed[:1]
+            place[start, run.task] = min(allowed, key=rows)
+        shards[place[start, run.task]].append(run)
     return shards[number - 1]
 
 
