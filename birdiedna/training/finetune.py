@@ -175,30 +175,27 @@ def train(
     checkpoint.check_room(starts[0].folder, [state for _, state in begun])
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state for _, state in begun))
     del begun
-    write = lambda i, event: run_folder.append(starts[i].folder, event)
     one = lambda i: jax.tree.map(lambda leaf: leaf[i], states)
 
     def save() -> None:
         for i in going:
-            runs[i] = _with_best_written(runs[i])
-            found, facts = runs[i].found, runs[i].facts
-            checkpoint.save_progress(starts[i].folder, int(states.step[i]), one(i), found, facts)
+            runs[i] = run = _with_best_written(runs[i])
+            checkpoint.save_progress(run.folder, int(states.step[i]), one(i), run.found, run.facts)
 
-    offer, first = checkpoint.saver(ask, save_s), int(states.step[0])
-    ended = lambda i: _ended(runs[i].found, labels[0], config)
-    going = [i for i, run in enumerate(runs) if not (run.found and ended(i))]
+    offer, first, going = checkpoint.saver(ask, save_s), int(states.step[0]), [*range(len(runs))]
     for done in range(first, config.steps + 1, config.evaluate_every):
         if due := [i for i in going if done not in runs[i].found.get("steps", ())]:
             # the first evaluation of a process is never interrupted, so that each gets further
             pause = partial(offer, save, timed=False) if done > first else stop.never
             logits = _predictions(states.model, masks, held_out, labels, pause)
             for i in due:
-                runs[i] = _measured(runs[i], done, [part[i] for part in logits])
-                if not _since_best(runs[i].found, labels[0]):
-                    runs[i] = runs[i]._replace(best=(done, one(i).model))
-                yield write(i, _evaluation(runs[i].found, labels[0]))
-                if ended(i):
-                    _finish(runs[i], *labels)
+                run = _measured(runs[i], done, [part[i] for part in logits])
+                if not _since_best(run.found, labels[0]):
+                    run = run._replace(best=(done, one(i).model))
+                runs[i] = run
+                yield run_folder.append(run.folder, _evaluation(run.found, labels[0]))
+                if _ended(run.found, labels[0], config):
+                    _finish(run, *labels)
                     going.remove(i)
             if not going:
                 return
@@ -208,12 +205,12 @@ def train(
         states, traces = advance_together(states, batches, masks, config)
         traces, after = jax.device_get(traces), done + config.evaluate_every
         for i in going:
-            trace = jax.tree.map(lambda each: each[i], traces)
-            yield write(i, log.updates(after, float(schedule(after - 1)), trace))
+            run, trace = runs[i], jax.tree.map(lambda each: each[i], traces)
+            rate = float(schedule(after - 1))
+            yield run_folder.append(run.folder, log.updates(after, rate, trace))
             if (step := checkpoint.failed_step(after, trace.skipped)) is not None:
                 host = {"rows": order(starts[i].seed, step, 1)[0], **trace._asdict()}
-                folder, facts = starts[i].folder, runs[i].facts
-                raise checkpoint.dump_failure(folder, one(i).model, step, host, facts)
+                raise checkpoint.dump_failure(run.folder, one(i).model, step, host, run.facts)
 
 
 class _Run(NamedTuple):

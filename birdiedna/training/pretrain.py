@@ -188,17 +188,14 @@ def train(
     schedule = optimizers.learning_rate(config.optimizer, config.steps)
     write = lambda run, event: run_folder.append(run.folder, event)
     measure = lambda net: np.asarray(evaluate(net, validation, config, mesh))
-    facts = [_facts(config, genome, run.seed, start) for run in runs]
+    facts = lambda run: _facts(config, genome, run.seed, start)
 
     def save() -> None:
-        for run, own_facts, one in zip(runs, facts, progress, strict=True):
-            marks, step = own_facts | {"chain": one.chain}, int(one.state.step)
+        for run, one in zip(runs, progress, strict=True):
+            marks, step = facts(run) | {"chain": one.chain}, int(one.state.step)
             checkpoint.save_progress(run.folder, step, *_to_save(one), marks)
 
-    begun = [
-        _begin(config, run, own_facts, start, len(monitored.names), mesh)
-        for run, own_facts in zip(runs, facts, strict=True)
-    ]
+    begun = [_begin(config, run, facts(run), start, len(monitored.names), mesh) for run in runs]
     progress = [one for one, _ in begun]
     checkpoint.check_room(runs[0].folder, [one.state for one in progress])
     fresh = [i for i, (_, resumed) in enumerate(begun) if not resumed]
@@ -229,7 +226,7 @@ def train(
             if (step := checkpoint.failed_step(done, steps.skipped)) is not None:
                 names = ("loss", "grad_norm", "skipped", "objective")
                 host = {"ratios": one.ratios, **{name: getattr(steps, name) for name in names}}
-                raise checkpoint.dump_failure(run.folder, one.state.model, step, host, facts[i])
+                raise checkpoint.dump_failure(run.folder, one.state.model, step, host, facts(run))
             if done in config.evaluations:
                 losses = measure(one.state.model)
                 yield write(run, log.evaluation(done, monitored, losses, one.seen))
@@ -237,8 +234,8 @@ def train(
                 yield write(run, reward)
         if done < config.steps:
             offer(save)
-    for run, one, own_facts in zip(runs, progress, facts, strict=True):
-        checkpoint.save_model(run.folder, config.steps, one.state.model, own_facts)
+    for run, one in zip(runs, progress, strict=True):
+        checkpoint.save_model(run.folder, config.steps, one.state.model, facts(run))
 
 
 def _facts(

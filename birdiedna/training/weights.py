@@ -99,11 +99,11 @@ def read(path: Path | str) -> Model:
       ValueError: a file is damaged or a pickle, or the model has another vocabulary.
     """
     path = Path(path)
+    file = path / _SINGLE if path.is_dir() else path
     if path.is_dir():
         place, found = path / "config.json", read_config(path)
-        arrays, metadata = tensors.read_folder(path)[0], {}
-        if (path / _SINGLE).is_file():
-            metadata = tensors.read(path / _SINGLE)[1]
+        arrays = tensors.read_folder(path)[0]
+        metadata = tensors.read(file)[1] if file.is_file() else {}
     else:
         place, (arrays, metadata) = path, tensors.read(path)
         found = stored.parse(metadata.get("config", "{}").encode(), path, {})
@@ -121,16 +121,15 @@ def read(path: Path | str) -> Model:
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
     if "sha256" in metadata:
-        intact = metadata.get("config") == json.dumps(found)
         if metadata["sha256"] != _sum(arrays, metadata.get("config", "")):
-            intact, place = False, path / _SINGLE if path.is_dir() else path
-    else:  # our first version, as in the catalogue: copies are recognised by their size
-        size = path.stat().st_size if path.is_file() else -1
-        files = (file for entry in catalog.ENTRIES for file in entry.files)
-        listed = [file.sha256 for file in files if file.bytes == size]
-        intact = not listed or digest(path) in listed
-    if not intact:
-        raise stored.damaged(place, stored.ALTERED)
+            raise stored.damaged(file, stored.ALTERED)
+        if metadata.get("config") != json.dumps(found):
+            raise stored.damaged(place, stored.ALTERED)
+    elif path.is_file():  # our first version, as in the catalogue: recognised by its size
+        known, size = (one for entry in catalog.ENTRIES for one in entry.files), path.stat().st_size
+        sums = [one.sha256 for one in known if one.bytes == size]
+        if sums and digest(path) not in sums:
+            raise stored.damaged(path, stored.ALTERED)
     return Model(net, run["config"], run["manifest"])
 
 
