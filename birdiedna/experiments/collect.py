@@ -86,17 +86,16 @@ def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool
 def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
     """Write everything into an empty folder."""
     rows = plans.table(plan)  # once, since other processes may be making runs
-    standing = {run.name: row["standing"] for run, row in zip(plan.runs, rows, strict=True)}
-    finished = [run for run in plan.runs if standing[run.name] == "finished"]
+    standing = [(run, row["standing"]) for run, row in zip(plan.runs, rows, strict=True)]
+    finished = [run for run, state in standing if state == "finished"]
     if not finished:
         raise ValueError(f"{plan.folder}: no run is finished; run `birdiedna plan work` first")
     shutil.copyfile(plans.checked(plan, "data.json"), place / "data.json")
     marks = {"results": name, "results_data": digest(place / "data.json")}
-    tabled = [run for run in finished if probe_table and run.kind == "probe"]
-    for run in finished:
-        if run.kind != "probe" or not probe_table:
-            _keep(plan, run, marks, place / run.name)
-    if tabled:
+    in_table = lambda run: probe_table and run.kind == "probe"
+    for run in itertools.filterfalse(in_table, finished):
+        _keep(plan, run, marks, place / run.name)
+    if tabled := list(filter(in_table, finished)):
         with (place / results.PROBES).open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(results.PROBE_COLUMNS)
@@ -113,11 +112,7 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
         "profile": plan.profile,
         "prepared": plan.prepared,
         "runs": [_entry(run) for run in finished],
-        "left": [
-            _entry(run) | {"why": standing[run.name]}
-            for run in plan.runs
-            if standing[run.name] != "finished"
-        ],
+        "left": [_entry(run) | {"why": state} for run, state in standing if state != "finished"],
         "cost": plans.totals(plan, rows),
         "sha256": kept,
     }
@@ -232,15 +227,13 @@ def block(runs: Iterable[Mapping[str, Any]], kind: str = "finetune") -> list[Map
         for entry in runs
         if entry["kind"] == kind and "share" not in entry
     }
-    named = list(dict.fromkeys(key[0] for key in found))
-    seeds, tuned = (sorted({key[i] for key in found}) for i in (1, 2))
+    tasks, seeds, tuned, arms = (dict.fromkeys(key[i] for key in found) for i in range(4))
+    have = lambda places, who: all((*place, arm) in found for place in places for arm in who)
     blocks = []
     for first, second in itertools.product(range(len(seeds), 0, -1), range(len(tuned), 0, -1)):
-        rest = list(itertools.product(seeds[:first], tuned[:second], ARMS))
-        whole = [task for task in named if all((task, *key) in found for key in rest)]
-        blocks.append([(task, *key) for task in whole for key in rest])
+        pairs = list(itertools.product(sorted(seeds)[:first], sorted(tuned)[:second]))
+        of_task = ([(task, *pair) for pair in pairs] for task in tasks)
+        blocks.append([place for places in of_task if have(places, ARMS) for place in places])
     largest = max(blocks, key=len, default=[])
-    places = list(dict.fromkeys(key[:3] for key in largest))
-    others = dict.fromkeys(key[3] for key in found if key[3] not in ARMS)
-    whole = [arm for arm in others if all((*place, arm) in found for place in places)]
-    return [found[*place, arm] for place in places for arm in (*ARMS, *whole)]
+    compared = (*ARMS, *(arm for arm in arms if arm not in ARMS and have(largest, [arm])))
+    return [found[*place, arm] for place in largest for arm in compared]

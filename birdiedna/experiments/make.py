@@ -89,18 +89,17 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
     """
     for spec in suite:
         run_folder.check_name(place.folder / spec.name)
-    begun, said = place.failures is not None, ""
+    may_stop, said = place.failures is not None, ""
     alone: set[str] = set()  # runs that failed together are tried one by one
     left = suite
     while left := _left(left, place):
-        if begun and (stopped := devices.agree_to_stop(ask())):
+        if may_stop and (stopped := devices.agree_to_stop(ask())):
             raise stopped
-        begun = True
+        may_stop = True
         groups = ([s for s in of if _can_begin(s, place)] for of in _groups(left, alone))
         if not (group := next(filter(None, groups), [])):
-            if said != (
-                waits := f"waiting for {left[0].start or left[0].name}, which another process makes"
-            ):
+            waits = f"waiting for {left[0].start or left[0].name}, which another process makes"
+            if waits != said:
                 print(said := waits, flush=True)
             time.sleep(POLL_S)
             continue
@@ -233,10 +232,11 @@ def _make(group: Sequence[RunSpec], place: Workplace, data: Any, ask: stop.Ask) 
             if not devices.out_of_memory(error):
                 raise  # the device, rather than the run
             raise Failed(f"out of memory: {str(error).splitlines()[0]}") from error
-        for spec, facts, _ in entered:
-            facts |= {"together": len(own)} if len(own) > 1 else {}
-            divided = place.shard_state and spec.kind == "pretrain"
-            facts |= {"shard_state": True} if divided else {}
+        divided = place.shard_state and own[0].kind == "pretrain"
+        more = {"together": len(own)} if len(own) > 1 else {}
+        more |= {"shard_state": True} if divided else {}
+        for facts in noted:  # which `run_writer.writing` will store
+            facts.update(more)
     for spec in own:
         if spec.kind == "finetune" and place.failures:
             # missing if the best model was saved on another machine
