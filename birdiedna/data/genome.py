@@ -389,11 +389,11 @@ def default_validation(
             f"{least:,}; give a longer genome"
         )
     long = [c for c in outside if known[c] >= _LEAST * total]
-    last = next((c for c in reversed(long) if known[c] >= least), long[-1] if long else None)
-    if last is None:
+    if not long:
         order = sorted(outside, key=lambda contig: -known[contig])
         before = itertools.accumulate((known[contig] for contig in order), initial=0)
         return tuple(c.name for c, sum_ in zip(order, before) if sum_ < _LEAST * total)
+    last = next((c for c in reversed(long) if known[c] >= least), long[-1])
     if known[last] <= _MOST * total:
         return (last.name,)
     bases = max(1, int(_MOST * total), min(least, known[last] // 2))

@@ -159,8 +159,7 @@ def rows(
         raise ValueError(
             f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, but rows are "
             f"on {', '.join(contigs)[:200]}; name others with --held-out"
-            + f" (left out, {why})"
-            * bool(why)
+            f"{f' (left out, {why})' if why else ''}"
         )
     drawn = {
         split: _drawn(genome, found, elements.length, plan.most, f"{salt}/{split}/order", dropped)

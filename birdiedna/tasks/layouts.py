@@ -58,6 +58,11 @@ class TaskFiles(NamedTuple):
         """Return all files or class folders."""
         return [file for part in self.files.values() for file in part.values()]
 
+    def described(self) -> str:
+        """Return the task as told apart: its value in a column, or its files."""
+        files = (str(file.relative_to(self.folder)) for file in self.all_files())
+        return repr(self.task) if self.task else ", ".join(files)
+
 
 def names(path: Path | str) -> list[str]:
     """Return the tasks of a folder or file, in the benchmark's order, then by name.
@@ -84,7 +89,7 @@ def find_all(path: Path) -> dict[str, TaskFiles]:
         )
     folder = path if path.is_dir() else path.parent
     if path.is_file():
-        found = list(_flat([path] if path.name.lower().endswith(SUFFIXES) else []))
+        found = list(_flat([path])) if path.name.lower().endswith(SUFFIXES) else []
     else:
         found = [*_interval_tasks(path), *_folders(path)]
         taken = {file for _, task in found for file in task.all_files()}
@@ -93,14 +98,11 @@ def find_all(path: Path) -> dict[str, TaskFiles]:
     named: dict[str, TaskFiles] = {}
     for name, task in found:
         name = re.sub(r"[^\w.+-]+", "_", unicodedata.normalize("NFC", name))  # a Mac writes NFD
+        task = task._replace(name=name, folder=folder)
         if name in named:
-            both = ", ".join(
-                repr(each.task) if each.task else str(file.relative_to(folder))
-                for each in (named[name], task)
-                for file in each.all_files()[: 1 if each.task else None]
-            )
+            both = f"{named[name].described()}, {task.described()}"
             raise ValueError(f"{path}: two tasks {name!r} ({both}); rename one of them")
-        named[name] = task._replace(name=name, folder=folder)
+        named[name] = task
     if not named:
         raise ValueError(_nothing(path))
     order = {task.name: i for i, task in enumerate(TASKS)}
@@ -194,7 +196,7 @@ def _flat(paths: Iterable[Path]) -> Iterator[tuple[str, TaskFiles]]:
         if not dotted and (count[name] == 1 or (name, "train") not in present):
             name, part = stem, "rows"
         group = groups.setdefault(name, {})
-        if part in group or "rows" in (*group, *([part] if group else [])):
+        if group and (part in group or "rows" in (part, *group)):
             other = next(iter(group.values()))
             raise ValueError(
                 f"{path} may contain the same rows as {other.name}; name the splits of a task "

@@ -5,6 +5,7 @@ A test has the mark `@pytest.mark.promise("Topic: sentence")`, or its file has
 """
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,9 +41,8 @@ def held(folder: Path) -> dict[str, list[Test]]:
         for node in body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 test = Test(file.relative_to(folder).as_posix(), node.lineno, node.name)
-                for mark in (*shared, *node.decorator_list):
-                    for promise in _promises(file, mark):
-                        found.setdefault(promise, []).append(test)
+                for promise in _promises(file, [*shared, *node.decorator_list]):
+                    found.setdefault(promise, []).append(test)
     return dict(sorted(found.items(), key=lambda one: TOPICS.index(one[0].partition(": ")[0])))
 
 
@@ -53,9 +53,9 @@ def link(test: Test) -> str:
     return f"[{words}]({tests}/{test.file}#L{test.line})"
 
 
-def _promises(file: Path, marks: ast.expr) -> list[str]:
-    """The promises in a mark or a list of marks."""
-    calls = [node for node in ast.walk(marks) if isinstance(node, ast.Call)]
+def _promises(file: Path, marks: Iterable[ast.expr]) -> list[str]:
+    """The promises in marks and lists of marks."""
+    calls = [node for mark in marks for node in ast.walk(mark) if isinstance(node, ast.Call)]
     calls = [node for node in calls if ast.unparse(node.func) == "pytest.mark.promise"]
     for call in calls:
         text = call.args[0] if len(call.args) == 1 and not call.keywords else None
