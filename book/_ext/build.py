@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -339,19 +340,19 @@ def run_book(
     wanted = _wanted(order, jobs)
     if check and wanted:
         check(wanted)
+    make = partial(prepare, wanted) if prepare and wanted else None
     copies = jobs[0].copy.parent
     with files.sole(copies / RUNNING, copies):
-        return _ran(jobs, order, book, wanted, prepare)
+        return _ran(jobs, order, book, make)
 
 
 def _ran(
     jobs: Sequence[Job],
     order: Order,
     book: Layout,
-    wanted: Wanted | None,
-    prepare: Prepare | None,
+    make: Callable[[], Iterable[Sequence[Path]]] | None,
 ) -> list[Outcome]:
-    """Execute the stale chapters; arguments and errors as in `run_book`."""
+    """Execute the stale chapters; `make` is `prepare` if one needs it; errors as in `run_book`."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     cores = len(allowed) or os.cpu_count() or 1
     from birdiedna.training.devices import host_memory  # only now, since it imports JAX
@@ -373,21 +374,18 @@ def _ran(
         begun[job.chapter.stem] = pool.submit(_run, job, order, kernels, failed, record)
 
     def stages() -> Iterator[Sequence[Path]]:
-        if not (prepare and wanted):
+        if not make or order.profile not in results.names():  # stored runs are there at once
             yield []
-            return
-        if wanted.profile not in results.names():  # stored runs are there at once
-            yield []
-        yield from prepare(wanted)
+        yield from make() if make else ()
 
     all_made = Event()
-    if prepare and wanted and at_once > 1:
+    if make and at_once > 1:
         pool.submit(all_made.wait)  # the process that makes the runs takes one of the places
     try:
         for folders in stages():
             made = {_kind(folder) for folder in folders}
             for job in sorted(jobs, key=_length, reverse=True):
-                needs = job.needs if prepare and wanted else []
+                needs = job.needs if make else []
                 if job.chapter.stem not in begun and made.issuperset(needs):
                     begin(job, folders)
             if len(begun) == len(jobs):
