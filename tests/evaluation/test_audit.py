@@ -96,7 +96,11 @@ def test_every_pair_of_splits_is_compared():
 
 @pytest.mark.parametrize(
     ("rows", "methods"),
-    [(["AC", "GT", "CA", "TG"], ["letter", "pairs", "gc"]), (["A", "G"], ["letter", "gc"])],
+    [
+        (["ACCA", "GTCA", "CACA", "TGCA"], ["letter", "pairs", "gc"]),
+        (["AC", "GT", "CA", "TG"], ["letter", "pairs", "gc"]),
+        (["A", "G"], ["letter", "gc"]),
+    ],
 )
 def test_methods_that_need_longer_rows_are_skipped(rows, methods):
     task = tasks.Task(labelled(rows), None, labelled(rows), ("a", "b"), {})
@@ -134,6 +138,7 @@ def test_held_out_chromosomes_do_not_count_as_pretraining(tmp_path):
         (tmp_path / "t" / f"{split}.csv").write_text("\n".join(["sequence,label", *lines, ""]))
     (found,) = audit.of_folder(tmp_path, made, baselines=False)
     assert (found.parts[-1]["pretrained"], found.pretrained_by) == (2, "words")
+    assert audit.report([found]).split("SHARED")[0].count("unknown") == 2, "chromosomes"
 
 
 def test_contigs_are_listed_with_their_use():
@@ -152,15 +157,25 @@ def test_contigs_are_listed_with_their_use():
     assert (few[2]["bases"], few[2]["N"], few[2]["use"]) == (4, 1, "never read, pre-training")
 
 
-@pytest.mark.parametrize(("named", "what"), [(True, "bases"), (False, "31-base words")])
-def test_findings_name_how_rows_were_looked_up_in_pretraining_contigs(human, named, what):
+@pytest.mark.parametrize(
+    ("test", "train", "moved", "what"),
+    [
+        ("chrX", "chr9", 0, "bases"),
+        ("", "chrX", 0, "31-base words"),
+        ("chrX", "chrX", 9, "31-base words"),
+        ("chr9", "chr9", 0, "31-base words"),
+    ],
+)
+def test_findings_name_how_rows_were_looked_up(human, test, train, moved, what):
+    """By place if all rows have one, some in the genome, and none contradicts it, without chr9."""
     first = human.contigs[0]
-    pieces = [vocab.decode(human.tokens[first.start + 100 * i :][:60]) for i in range(4)]
-    names = [f"chrX:{2_400_000 + 100 * i}-{2_400_060 + 100 * i}" for i in range(4)]
-    rows = labelled(pieces, names=names if named else ())
-    other = labelled(different(0, 4, 60), names=[f"chr9:{60 * i}-{60 * i + 60}" for i in range(4)])
-    found = card(other, rows, read=audit.Pretraining(human, (first,)))
-    (sentence,) = audit.findings([found])["finding"]
+    pieces = [vocab.decode(human.tokens[first.start + 100 * i :][:60]) for i in range(8)]
+    place = lambda name, start: f"{name}:{start}-{start + 60}"
+    names = [place(test, 2_400_000 + 100 * i) for i in range(4)]
+    rows = labelled(pieces[:4], names=names if test else ())
+    places = [place(train, 2_400_400 + 100 * i + moved) for i in range(4)]
+    found = card(labelled(pieces[4:], names=places), rows, read=audit.Pretraining(human, (first,)))
+    *_, sentence = audit.findings([found])["finding"]
     assert sentence.startswith("4 of 4 test rows") and f"of their {what} in the pre-" in sentence
 
 

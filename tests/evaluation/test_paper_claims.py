@@ -31,7 +31,7 @@ def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
     [
         ((0.01, 1.3), []),
         ((None, None), [0, 1, 2]),
-        ((0.5, 1.3), [0]),
+        ((0.5, 1.3, 0.05), [0]),
         ((0.01, 1.3, 7.0), [1]),
         ((0.01, 1.379999), [2]),
     ],
@@ -150,6 +150,9 @@ def test_arm_that_only_probes_compare_is_measured():
     probes = swept.filter(kind="probe", arm="birdie").with_columns(arm=pl.lit("trained_causally"))
     found = column("measured here", (results, curves, pl.concat([swept, probes])))
     assert found[OWED].startswith("mean gap +0.0")
+    even = results.filter(arm="ntp").with_columns(arm=pl.lit("trained_causally"))
+    both = pl.concat([results, even]), curves, pl.concat([swept, probes])
+    assert column("measured here", both)[OWED].startswith("mean gap +0.000"), "fine-tunings first"
     assert measured(simulation.uniform(0.05))[OWED] == "nothing"
 
 

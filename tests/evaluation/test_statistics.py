@@ -214,6 +214,15 @@ def test_answer_counts_only_the_tasks_that_its_gap_is_of():
     assert "mean gap over 1 task +0.210" in statistics.answer(found, "birdie", "ntp")
 
 
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [(0, "is nothing"), (1, "is one pre-"), (2, "seeds: too few for"), (3, "interval over seeds")],
+)
+def test_the_unit_of_intervals_is_the_pretrained_model_and_two_are_too_few(seeds, said):
+    text = statistics.unit_text(scores(seeds))
+    assert said in text and text.endswith(said) == (seeds == 3)
+
+
 def test_shown_table_has_labels_and_bounds_tiny_p_values(table):
     shown = statistics.shown(table)
     assert set(shown["pair"]) == {"Birdie minus NTP", "Birdie minus random", "NTP minus random"}

@@ -29,6 +29,7 @@ from birdiedna.objectives.definitions import (
 )
 from birdiedna.objectives.explain import explain
 from birdiedna.objectives.program import align, expand, pad, shift, window_bases
+from birdiedna.objectives.spans import compose, count_spans, cycle
 
 ALL = {name: one for name, one in EVERY.items() if not one.sizes(100).in_place}
 ROWS, SLOTS = 1000, 1024
@@ -325,6 +326,21 @@ def test_windows_are_solved_as_in_the_reference(name, at, slots):
     assert window_bases(ALL[name], slots) == bases
     assert ALL[name].sizes(bases) == (prefix, label, False)
     assert ALL[name].sizes(bases + 1).slots() > slots
+
+
+def test_counts_are_rounded_half_up_at_least_one_and_spans_may_all_but_touch():
+    given = (10, 0.25, 2), (100, 0.001, 3), (5, 0.6, 1)  # 2.5 and 1.5; less than one; 3 in 5
+    assert [count_spans(*settings) for settings in given] == [(3, 2), (1, 1), (3, 3)]
+
+
+def test_every_composition_is_drawn_and_a_cycle_moves_exactly_its_items():
+    keys = jax.random.split(jax.random.key(0), 40)
+    pairs = jax.vmap(lambda key: compose(key, 4, 2))(keys).tolist()
+    assert {*map(tuple, pairs)} == {(1, 3), (2, 2), (3, 1)}
+    for moved in (0, 2, 3):
+        orders = np.array(jax.vmap(partial(cycle, items=3, moved=moved))(keys))
+        assert ((orders != np.arange(3)).sum(1) == moved).all()
+        assert (np.sort(orders) == np.arange(3)).all()
 
 
 @pytest.mark.promise("Numbers: laws hold for random input")
