@@ -311,13 +311,15 @@ def _on_variants(scores: pl.DataFrame) -> tuple[str, str]:
 def brief(table: pl.DataFrame) -> pl.DataFrame:
     """`at_small_scale` reduced to the first measured number and its interval.
 
-    The verdict may depend on more: the least of several gaps, or the gap without one task.
+    A mean gap keeps that without one task. The verdict may depend on the least of several gaps.
     """
-    first = pl.col("measured here").str.split("; ").list.first()
+    whole = pl.col("measured here")
+    first = whole.str.split("; ").list.first()
+    rest = whole.str.extract("^mean gap .*(; without [^;]*)").fill_null("")
     seeds = (
         r",? (?:over )?\d+ (?:pre-training )?seeds|, above 0 in \d+ of \d+|mean gap | \(\d+ sizes$"
     )
-    return table.with_columns(first.str.replace_all(seeds, ""))
+    return table.with_columns(first.str.replace_all(seeds, "") + rest)
 
 
 def _settled(verdict: np.ndarray, over: str) -> str:
@@ -335,7 +337,8 @@ def mean_gap(gaps: Gaps, score: str = "MCC", rivals: int = 1) -> tuple[str, str]
     """Describe a mean gap, with the verdict on "better on average" (`verdicts.on_average`)."""
     if not gaps.values.size:
         return NOTHING
-    text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} {score}{_without(gaps)}"
+    text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} {score}"
+    text = "; ".join(filter(None, (text, without_one(gaps))))
     return text, _settled(verdicts.on_average(gaps.values, rivals), gaps.over)
 
 
@@ -368,22 +371,25 @@ def least(found: Mapping[str, Gaps]) -> tuple[str, str]:
     return "; ".join(texts), str(verdicts.least(each))
 
 
-def _without(gaps: Gaps) -> str:
-    """The mean gap without the task that contributes most to it, as text.
+def without_one(gaps: Gaps) -> str:
+    """The mean gap without the task that contributes most to it, with its 95% interval, as text.
 
-    A task can carry a mean only if its interval over seeds excludes 0.
+    Empty with fewer than two tasks. A task carries a mean only if the mean's interval excludes 0.
     """
-    means = gaps.values.mean(0)
-    if len(means) == 1:
+    if len(gaps.tasks) < 2:
         return ""
+    means = gaps.values.mean(0)
     whole = means.mean()
-    rest = (means.sum() - means) / (len(means) - 1)
-    top = int((np.sign(whole) * rest).argmin())
+    top = int((np.sign(whole) * (means.sum() - means)).argmin())
+    rest = np.delete(gaps.values, top, axis=1).mean(1)
     low, high = statistics.t_interval(gaps.values.mean(1))
-    carries = low * high > 0 and whole * rest[top] <= 0
+    carries = low * high > 0 and whole * rest.mean() <= 0
     note = ", so this task carries the mean" if carries else ""
+    least, most = map(float, statistics.t_interval(rest))
+    edges = statistics.interval_text(least, most, "+")
     task = TASK_TITLES.get(gaps.tasks[top], gaps.tasks[top])
-    return f"; without {task} {sided(rest[top])}{note}"
+    inside = f" ({edges})" if edges else ""
+    return f"without {task} {sided(rest.mean())}{inside}{note}"
 
 
 def consistent(gaps: Gaps) -> tuple[str, str]:
@@ -398,7 +404,8 @@ def consistent(gaps: Gaps) -> tuple[str, str]:
     edges = statistics.interval_text(float(found.tasks_low), float(found.tasks_high), "+")
     if edges and len(gaps.tasks) > 2:  # that of two tasks is wider than any MCC
         text += f", over tasks {edges}"
-    return text + _without(gaps), _settled(found.verdict, gaps.over)
+    text = "; ".join(filter(None, (text, without_one(gaps))))
+    return text, _settled(found.verdict, gaps.over)
 
 
 def faster(speed: Speed) -> tuple[str, str]:

@@ -52,6 +52,12 @@ def sizes(seeds: int, tasks: int) -> str:
     return f"{quantity(seeds, 'seeds')}, {quantity(tasks, 'tasks')}"
 
 
+def sure(table: pl.DataFrame) -> str:
+    """How many pairs in a table of `compared` have an interval without 0, as "2 of 13"."""
+    low, high = table["low"], table["high"]
+    return f"{(low.is_finite() & ((low > 0) | (high < 0))).sum()} of {table.height}"  # NaN > 0
+
+
 def said(
     table: pl.DataFrame, pairs: Iterable[Pair], usual: tuple[int, int] | None = None
 ) -> dict[Pair, str]:

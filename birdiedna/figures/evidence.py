@@ -53,12 +53,15 @@ def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
 def gaps(table: pl.DataFrame) -> alt.FacetChart:
     """Gaps in test MCC by task: a dot per seed, the mean and its 95% t interval.
 
-    From `seeds.by_task` for one first arm, with a panel per second arm.
+    From `seeds.by_task` for one first arm, with a panel per second arm; tasks are in the order of
+    the gaps of the first panel.
     """
     rival = pl.format("minus {}", pl.col("second").replace(ARM_TITLES)).alias("rival")
     frame = style.titled(table).with_columns(pair(), rival)
     order = style.values(frame, "rival")
-    base = alt.Chart().encode(y=style.named_rows("task", limit=190))
+    ranked = frame.filter(rival=order[0] if order else None).sort("gap", descending=True)
+    tasks = [*dict.fromkeys([*ranked["task"], *frame["task"]])]
+    base = alt.Chart().encode(y=style.named_rows("task", tasks, limit=190))
     dots = base.mark_circle(size=14, opacity=0.45).encode(
         x=alt.X("value:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
         tooltip=["task", "pair", "seed", *style.tips("+.3f", "value")],

@@ -79,6 +79,12 @@ def test_text_of_a_gap_has_its_interval_if_there_is_one():
     assert seeds.said(one.clear(), PAIR)[PAIR[0]] == "not measured"
 
 
+def test_a_pair_is_sure_if_its_interval_excludes_0():
+    edges = [(0.1, 0.2), (-0.2, -0.1), (-0.1, 0.2), (float("nan"), float("nan"))]
+    table = pl.DataFrame(edges, ["low", "high"], orient="row")
+    assert seeds.sure(table) == "2 of 4" and seeds.sure(table.clear()) == "0 of 0"
+
+
 def test_by_task_has_a_row_per_seed_and_holm_over_tasks():
     gaps = np.array([[0.1, 0.0], [0.2, 0.01], [0.3, -0.01]])
     found = seeds.by_task(scores(gaps), PAIR)

@@ -84,6 +84,8 @@ def test_brief_answer_is_the_first_number_with_its_interval():
     ):
         assert text.count("(") == text.count(")") and "seeds" not in text
         assert text.split(" (")[0] in whole
+        assert ("; without " in text) == (whole.startswith("mean gap") and "; without " in whole)
+    assert "MCC; without " in paper_claims.brief(found)["measured here"][1]
 
 
 @pytest.mark.parametrize(

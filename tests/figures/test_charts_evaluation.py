@@ -12,10 +12,11 @@ from birdiedna.evaluation import (
     paper_table,
     printed_digits,
     scores,
+    seeds,
     statistics,
 )
 from birdiedna.experiments import profiles
-from birdiedna.figures import evaluation, style, table_1, use
+from birdiedna.figures import evaluation, evidence, style, table_1, use
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
@@ -79,6 +80,15 @@ def test_labels_at_line_ends_do_not_overlap():
     assert [(row["who"], row["y"]) for row in found] == [("a", 0.5), ("b", 0.51), ("c", 1.0)]
     assert found[1]["place"] - found[0]["place"] == pytest.approx(0.1)
     assert found[0]["place"] < 0.5 < 0.51 < found[1]["place"]
+
+
+def test_tasks_are_in_the_order_of_the_gaps_of_the_first_panel():
+    arms = {"birdie": [0.1, 0.5, 0.3], "ntp": [0.0] * 3, "random": [0.4] * 3}
+    rows = every(arm=arms, task=[*"abc"]).with_columns(seed=0, finetune_seed=0)
+    scored = rows.with_columns(value=pl.Series(sum(arms.values(), [])))
+    chart = evidence.gaps(seeds.by_task(scored, [("birdie", "ntp"), ("birdie", "random")]))
+    drawing.check(chart)
+    assert '"sort": ["b", "c", "a"]' in chart.to_json(indent=None)
 
 
 def test_every_run_has_a_signed_split(made):
