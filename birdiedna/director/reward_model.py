@@ -36,7 +36,7 @@ class Reward:
 
 
 CUBIC = Reward()
-#: Our choice, untested: between 1.0 and 1.386 nats, as on DNA, the cubic rule gives almost nothing.
+#: Our choice: between 1.0 and 1.386 nats, as on DNA, the cubic rule gives almost nothing.
 DNA_LINEAR = Reward(slope=20.0)
 
 
