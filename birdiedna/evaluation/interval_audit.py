@@ -45,7 +45,7 @@ def folders(path: Path) -> list[Path]:
     """The folders with interval tables among this one and its direct subfolders."""
     if not path.is_dir():
         return []
-    return [p for p in (path, *sorted(path.iterdir())) if p.is_dir() and has_intervals(p)]
+    return [p for p in (path, *sorted(path.iterdir())) if has_intervals(p)]
 
 
 def fingerprint(folder: Path) -> str:

@@ -3,7 +3,7 @@
 The unit is the pre-training seed: fine-tunings and subsets of rows are averaged per checkpoint.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     rows = []
     for first, second in pairs:
         found = _gaps(scores, first, second)
-        corrected: Sequence[float] = _holm(found.values).tolist() if found.tasks else ()
+        corrected = _holm(found.values)
         for task, values, holm in zip(found.tasks, found.values.T, corrected, strict=True):
             low, high = map(float, t_interval(values))
             facts = {"first": first, "second": second, "task": task, "gap": float(values.mean())}

@@ -167,7 +167,7 @@ def test_contigs_are_listed_with_their_use():
     ],
 )
 def test_findings_name_how_rows_were_looked_up(human, test, train, moved, what):
-    """By place if all rows have one, some in the genome, and none contradicts it, without chr9."""
+    """By place if all rows have one, some in the genome (no chr9), and none contradicts it."""
     first = human.contigs[0]
     pieces = [vocab.decode(human.tokens[first.start + 100 * i :][:60]) for i in range(8)]
     place = lambda name, start: f"{name}:{start}-{start + 60}"

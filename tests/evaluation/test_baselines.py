@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import SHARED, needs_shared
 from made_rows import labelled, read_file
+from scipy.stats.contingency import association
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled, take
@@ -81,6 +82,21 @@ def test_chosen_letter_has_the_largest_mcc_for_two_classes(seed, count):
         for rule in (baselines.best_letter(rows), *rules)
     )
     assert best == pytest.approx(max(found))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 999))
+def test_chosen_letter_has_the_largest_cramers_v_for_unequal_classes(seed):
+    rows = noise(seed, 90, 3)
+    rows.labels[:] = np.repeat([0, 1, 2], [60, 20, 10])
+
+    def separation(index, letter):
+        has = rows.tokens[:, index] == vocab.encode(letter)[0]
+        return association([np.bincount(rows.labels[part], minlength=3) for part in (has, ~has)])
+
+    (best,) = baselines.best_letter(rows).terms
+    found = [separation(index, letter) for index in range(3) for letter in "ACGT"]
+    assert separation(*best) == pytest.approx(max(found))
 
 
 def test_letters_beyond_the_end_of_a_row_do_not_match():

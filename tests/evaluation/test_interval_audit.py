@@ -24,6 +24,9 @@ def test_interval_tables_are_found_in_a_folder_and_its_subfolders(tmp_path):
     written(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,100,+"])
     (tmp_path / "other" / "s.train.a.csv").write_text("sequence,label\nACGT,0\n")
     (tmp_path / "other" / "s.test.a.csv").write_text("")
+    (tmp_path / "twice").mkdir()
+    (tmp_path / "twice" / "s.train.a.csv").touch()
+    written(tmp_path / "twice", "s.train.a.csv.gz", ["chr1,0,100,+"])
     assert interval_audit.folders(tmp_path) == [tmp_path / "inner"]
     assert interval_audit.folders(tmp_path / "inner") == [tmp_path / "inner"]
     assert interval_audit.folders(sample.TASKS) == interval_audit.folders(tmp_path / "no") == []

@@ -46,6 +46,10 @@ def test_gain_on_every_task_and_seed_is_supported():
     assert [row[name] for name in counts] == [14, 10, 14, 14, 0]
     assert row["gap"] == pytest.approx(gaps.mean()) and row["low"] < 0.05 < row["high"]
     assert (row["on average"], row["consistently"]) == ("supported", "supported")
+    gaps[:, 0] *= -1
+    gaps[:, 1] -= 0.05
+    mixed = seeds.compared(scores(gaps), PAIR).row(0, named=True)
+    assert (mixed["won"], mixed["lost"]) == (12, 1)
 
 
 def test_finetunings_of_a_single_checkpoint_are_one_seed():
@@ -54,6 +58,7 @@ def test_finetunings_of_a_single_checkpoint_are_one_seed():
     row = seeds.compared(one, PAIR).row(0, named=True)
     assert (row["seeds"], row["won"], row["on average"]) == (1, 0, "inconclusive")
     assert seeds.by_task(one, PAIR)["seed"].to_list() == [7] * 14
+    assert seeds.compared(one, [("absent", "ntp")]).is_empty()
 
 
 def test_seeds_that_one_arm_lacks_are_dropped_and_other_arms_ignored():
