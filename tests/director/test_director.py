@@ -243,27 +243,39 @@ def test_losses_are_measured_35_times_in_the_papers_16384_steps():
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "why"),
     [
-        lambda: Fixed((0.5, 0.6)),
-        lambda: Fixed((1.5, -0.5)),
-        lambda: Fixed((float("nan"), 1.0)),
-        lambda: Fixed(()),
-        lambda: Fixed((1.0,), (0, 1)),
-        lambda: Birdie(()),
-        lambda: Birdie((0, 1), best=0),
-        lambda: Birdie((0, 1), floor=2.0),
-        lambda: Birdie((0, 1), candidates=2**30),
-        lambda: RewardModel(width=0),
-        lambda: RewardModel(state=10**9),
-        lambda: Fit(rows=0),
-        lambda: Fit(rows=10**11),
-        lambda: Reward(power=0),
-        lambda: BIRDIE.init(jax.random.key(0), jnp.ones(3)),
+        (lambda: Fixed((0.5, 0.6)), "sum to 1"),
+        (lambda: Fixed((1.5, -0.5)), "must be >= 0"),
+        (lambda: Fixed((float("nan"), 1.0)), "sum to 1"),
+        (lambda: Fixed(()), "sum to 1"),
+        (lambda: Fixed((1.0,), (0, 1)), "1 ratios need as many classes"),
+        (lambda: Birdie(()), "classes is empty"),
+        (lambda: Birdie((0, 1), best=0), "give 1 <= best <= candidates"),
+        (lambda: Birdie((0, 1), best=9, candidates=8), "give 1 <= best <= candidates"),
+        (lambda: Birdie((0, 1), candidates=2**30), "at most 2.20 candidates"),
+        (lambda: Birdie((0, 1), floor=2.0), "are probabilities, one and two"),
+        (lambda: Birdie((0, 1), explore=(0.5,)), "are probabilities, one and two"),
+        (lambda: Birdie((0, 1), warmup_steps=-1), "warmup_steps -1 is negative"),
+        (lambda: RewardModel(width=0), "every size must be 1 to"),
+        (lambda: RewardModel(state=10**9), "every size must be 1 to"),
+        (lambda: Fit(rows=0), "rows and iterations"),
+        (lambda: Fit(rows=10**11), "rows and iterations"),
+        (lambda: Fit(low=1.0), "low <= peak"),
+        (lambda: Fit(clip=0.0), "a positive clip"),
+        (lambda: Fit(noise=1.0), "noise below 1"),
+        (lambda: Fit(weight_decay=-0.1), "no negative decay"),
+        (lambda: Reward(power=0), "power, sensitivity > 0"),
+        (lambda: Reward(sensitivity=0), "power, sensitivity > 0"),
+        (lambda: Reward(slope=-1), "slope >= 0"),
+        (lambda: BIRDIE.init(jax.random.key(0), jnp.ones(3)), "this director has 7 objectives"),
+        (lambda: director.Recorded((0, 4), ((1.0,),)), "2 steps and 1 decisions"),
+        (lambda: director.Recorded((0, 4, 4), ((1.0,),) * 3), "must ascend from 0"),
+        (lambda: director.Recorded((1, 4), ((1.0,),) * 2), "must ascend from 0"),
     ],
 )
-def test_impossible_settings_are_refused(make):
-    with pytest.raises(ValueError):
+def test_impossible_settings_are_refused(make, why):
+    with pytest.raises(ValueError, match=why):
         make()
 
 

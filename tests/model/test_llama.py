@@ -73,3 +73,9 @@ OTHERS = {
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_another_arrangement_gives_other_logits(other):
     assert np.abs(logits_of(other()) - REFERENCE["logits"]).max() > 1e-3
+
+
+def test_weights_that_are_not_finite_are_refused():
+    arrays = {**llama.to_llama(made_llama.net()), "model.norm.weight": np.full(32, np.nan)}
+    with pytest.raises(ValueError, match="model.norm.weight contains numbers that are not finite"):
+        llama.from_llama(arrays, SIZES)

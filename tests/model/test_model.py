@@ -102,8 +102,20 @@ def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"width": 0}, {"head_width": 7}, {"attention": "dense"}, {"compute": "float16"}]
+    ("field", "value", "why"),
+    [
+        ("width", 0, "every size must be at least 1"),
+        ("mlp_width", 10**9, "give width, mlp_width and heads .* up to"),
+        ("vocabulary", 10**9, "a vocabulary up to"),
+        ("head_width", 7, "head_width 7 must be even"),
+        ("head_width", 0, "head_width 0 must be even"),
+        ("attention", "dense", "attention 'dense' is not one of auto"),
+        ("compute", "float16", "compute 'float16' must be float32 or bfloat16"),
+        ("kv_heads", -1, "must divide by kv_heads -1"),
+        ("kv_heads", 3, "must divide by kv_heads 3"),
+        ("rope_scaling", (8.0, 4.0, 1.0, 64.0), "must be factor, low < high, slots"),
+    ],
 )
-def test_impossible_sizes_are_refused(wrong):
-    with pytest.raises(ValueError):
-        replace(TINY, **wrong)
+def test_impossible_sizes_are_refused(field, value, why):
+    with pytest.raises(ValueError, match=why):
+        replace(TINY, **{field: value})

@@ -371,6 +371,7 @@ def test_infilling_of_any_rate_and_span_is_invertible_or_refused(bases, rate, sp
         (Autoencoding, {"shuffled": 1.5}),
         (SelectiveCopying, {"before": 0}),
         (SelectiveCopying, {"placements": 0}),
+        (SelectiveCopying, {"context_first": 1.5}),
         (MaskedTokens, {"rate": 0.0}),
         (MaskedTokens, {"masked": 1.1}),
         (MaskedTokens, {"random": -0.1}),
@@ -382,9 +383,11 @@ def test_impossible_settings_are_refused(kind, given):
         kind(**given).sizes(100)
 
 
-def test_an_objective_that_fits_no_row_says_so():
+def test_an_objective_that_does_not_fit_says_so():
     with pytest.raises(ValueError, match="does not fit a row of 32 slots"):
         window_bases(SelectiveCopying(), 32)
+    with pytest.raises(ValueError, match="500 spans in 1000 bases would touch or lack sentinels"):
+        Infilling(0.5, 1, None).sizes(1000)
 
 
 #: Choices that the paper leaves open, other than ours.

@@ -318,6 +318,6 @@ def test_pickles_in_a_checkpoint_execute_nothing(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
         checkpoint.host(path)
     (path / "state.npz").write_bytes(pickle.dumps(Bomb(target)))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="state.npz is damaged"):
         checkpoint.restore(path, TREE)
     assert not target.exists()

@@ -63,6 +63,8 @@ def test_a_cut_vocabulary_leaves_the_other_logits_as_they_were(folder):
         ({"config": {"vocab_size": 50}}, "model.embed_tokens.weight has shape (40, 32)"),
         ({"config": {"num_key_value_heads": 4}}, "the weights do not fit their config"),
         ({"config": {"num_key_value_heads": 3}}, "heads 4 must divide by kv_heads 3"),
+        ({"config": {"model_type": "mistral"}}, "model_type 'mistral' is not llama"),
+        ({"config": {"rope_parameters": 8.0}}, "rope_parameters 8.0 are not an object"),
         ({"config": {"attention_bias": True}}, "attention_bias True is not False"),
         ({"config": {"rope_parameters": {"rope_type": "linear"}}}, "rope_type 'linear'"),
         ({"config": {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5}}}, "factor is"),
