@@ -166,6 +166,8 @@ PACKED = compress(TINY.read_bytes())
         (b" \n\n", "is empty"),
         (b"<!DOCTYPE html>\n<html>", "web page.*download fail"),
         (compress(b"<html>"), "web page"),
+        (compress(compress(b">a\nACGT\n")), "compressed twice by gzip; unpack it once"),
+        (b"\x02" + bytes(20), "binary data; convert it to FASTA text"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (bz2.compress(b">a\nACGT\n"), "compressed by bzip2; unpack it with bunzip2"),
         (lzma.compress(b">a\nACGT\n"), "compressed by xz; unpack"),
@@ -217,6 +219,21 @@ def test_a_missing_file_and_a_cache_that_cannot_be_written_are_named(tmp_path):
     blocked = written(tmp_path, b"a file", "cache")
     with pytest.raises(OSError, match="cache folder .* is not writable.*BIRDIEDNA_CACHE"):
         fasta.read(TINY, blocked)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused_and_not_cached(tmp_path, monkeypatch):
+    path, parsed = written(tmp_path, ">a\nACGT\n"), fasta._parsed
+
+    def slowly(path):
+        found = parsed(path)
+        path.write_text(">a\nACGTAC\n")
+        return found
+
+    monkeypatch.setattr(fasta, "_parsed", slowly)
+    with pytest.raises(ValueError, match="changed while it was read; wait until it is copied"):
+        fasta.read(path, tmp_path / "cache")
+    monkeypatch.undo()
+    assert contents(fasta.read(path, tmp_path / "cache")) == {"a": "ACGTAC"}
 
 
 @pytest.mark.promise("Runs: of two processes that need the same cache one writes, the other waits")

@@ -48,6 +48,17 @@ def test_a_folder_that_replaced_a_moved_one_is_not_removed(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
+def test_a_folder_of_one_process_begins_empty_and_ends_with_it(tmp_path):
+    own = tmp_path / "own"
+    (own / "left").mkdir(parents=True)
+    (own / "file").touch()
+    (own / "link").symlink_to(tmp_path)
+    with files.scratch(own, tmp_path):
+        assert not [*own.iterdir()]
+        (own / "new").touch()
+    assert not [*tmp_path.iterdir()]
+
+
 def test_of_two_writers_of_a_file_one_waits_and_each_writes_it_whole(tmp_path):
     begun, path = Event(), tmp_path / "x"
 

@@ -25,7 +25,7 @@ NOWHERE = Path("folder/file.json")
         (b'{"a":' * 100_000, "while decoding a JSON object"),
         (b"1" * 5_000, "digits"),
         (b'{"a": 1, "a": 2}', "field 'a' occurs twice"),
-        (b"[1]", "it is not an object"),
+        (b'["seal"]', "it is not an object"),
         (b'{"a": 1, "b": "\\ud800"}', "surrogates not allowed"),
         (b'{"a": "x"}', "'a' is not a whole number: 'x'"),
         (b'{"a": 1.5}', "'a' is not a whole number"),
