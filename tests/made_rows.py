@@ -18,7 +18,7 @@ def read_file(
     """The rows of one file of a task, and the counts of `tables.read` and `encode.encode`."""
     texts, left_out = tables.read(path, columns, task)
     limit = 0 if columns.labels else limit
-    numbers = dict(columns.labels) or encode.classes((text.label for text in texts), limit)
+    numbers = dict(columns.labels) or encode.classes((text.label for text in texts), limit)[0]
     rows, found = encode.encode(path, texts, numbers, limit=limit)
     return rows, left_out | found
 

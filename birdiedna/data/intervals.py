@@ -250,11 +250,10 @@ def present(
     known = np.array([contig is not None for contig in found], bool)
     if not known.all() and not (skip_missing and known.any()):
         names = listed([contig.name for contig in genome.contigs], 10)
+        skip = ", or --skip-missing to skip such rows" * bool(known.any())
         raise ValueError(
             f"{prefix}{_rows(intervals, ~known)} are on a contig missing from {genome.source}, "
-            f"which contains {names}; give another genome"
-            + ", or --skip-missing to skip such rows"
-            * bool(known.any())
+            f"which contains {names}; give another genome{skip}"
         )
     return known
 

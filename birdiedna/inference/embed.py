@@ -73,7 +73,7 @@ def _features(
         sizes = [len(tokens) for tokens in strands[0]]
         found = [[padded[:n] for padded, n in zip(part, sizes, strict=True)] for part in found]
         found[1:] = [[bases[::-1] for bases in part] for part in found[1:]]
-    return [np.mean(strands, axis=0) for strands in zip(*found, strict=True)]
+    return [np.mean(each, axis=0) for each in zip(*found, strict=True)]
 
 
 @partial(jax.jit, static_argnames=("layer", "bidirectional"))

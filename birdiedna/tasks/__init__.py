@@ -111,8 +111,7 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     numbering = "label map" if columns.labels else _NUMBERING.get(files.layout, _IN_FILES)
     first = 0
     if limit:
-        numbers = encode.classes(labels, limit)
-        first = int(any(int(word) != number for word, number in numbers.items()))
+        numbers, first = encode.classes(labels, limit)
         if first:
             numbering += f"; labels 1 to {max(map(int, numbers))} are read as classes from 0"
     rows: dict[str, Labelled] = {}
@@ -122,10 +121,7 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         counts[part] = {"rows": len(found)} | counts[part] | changed
     count = known or max(2, *(int(part.labels.max()) + 1 for part in rows.values()))
     classes = columns.class_names() or words or tuple(map(str, range(first, first + count)))
-    rows, divided = _divided(files, texts, rows)
-    for part, found in ({} if divided else texts).items():
-        if unused := sum(bool(text.part) for text in found):
-            counts[part][_UNUSED] = unused
+    rows, divided = _divided(files, texts, rows, counts)
     try:
         train, validation, test, remarks = splits.assign(rows)
         free = numbers if limit and not known else {}
@@ -167,15 +163,23 @@ def _texts(
 
 
 def _divided(
-    files: TaskFiles, texts: Mapping[str, Sequence[Text]], rows: dict[str, Labelled]
+    files: TaskFiles,
+    texts: Mapping[str, Sequence[Text]],
+    rows: dict[str, Labelled],
+    counts: Mapping[str, dict[str, int]],
 ) -> tuple[dict[str, Labelled], bool]:
-    """Split the rows of a single file by their column of splits; returns whether it has one."""
-    if len(rows) > 1:
-        return rows, False
-    ((part, whole),) = rows.items()
-    found = tables.by_part(_place(files, part), texts[part])
-    divided = {name: labelled.take(whole, np.array(at)) for name, at in found.items()}
-    return divided or rows, bool(divided)
+    """Split the rows of a single file by their column of splits; returns whether it does.
+
+    Counts the rows whose column of splits is ignored.
+    """
+    if len(rows) == 1:
+        ((part, whole),) = rows.items()
+        if at := tables.by_part(_place(files, part), texts[part]):
+            return {name: labelled.take(whole, np.array(i)) for name, i in at.items()}, True
+    for part, found in texts.items():
+        if unused := sum(bool(text.part) for text in found):
+            counts[part][_UNUSED] = unused
+    return rows, False
 
 
 def _place(files: TaskFiles, part: str) -> Path:

@@ -156,10 +156,10 @@ def rows(
         why = ", ".join(f"{count:,}: {reason}" for reason, count in dropped.items() if count)
         if not contigs:
             raise ValueError(f"{elements.path}: none of its elements gives a row ({why})")
+        left_out = f" (left out, {why})" if why else ""
         raise ValueError(
             f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, but rows are "
-            f"on {', '.join(contigs)[:200]}; name others with --held-out"
-            f"{f' (left out, {why})' if why else ''}"
+            f"on {', '.join(contigs)[:200]}; name others with --held-out{left_out}"
         )
     drawn = {
         split: _drawn(genome, found, elements.length, plan.most, f"{salt}/{split}/order", dropped)

@@ -23,15 +23,15 @@ _WORDS = 8
 _ROWS_BYTES, _PADDED = 1 << 28, 8
 
 
-def classes(labels: Iterable[str | None], limit: int = vocab.CLASSES) -> dict[str, int]:
-    """Return label -> class for labels that are whole numbers: 0, 1, ... or 1, 2, ...
+def classes(labels: Iterable[str | None], limit: int = vocab.CLASSES) -> tuple[dict[str, int], int]:
+    """Return label -> class for labels that are whole numbers, and which is class 0: 0 or 1.
 
     `labels` are those of all splits. Labels that are not a class below `limit` are left out.
     """
     words = {word for word in labels if word and re.fullmatch(r"[0-9]{1,9}", word)}
     numbers = sorted({int(word) for word in words})
     first = int(len(numbers) > 1 and numbers == [*range(1, len(numbers) + 1)])
-    return {word: int(word) - first for word in words if int(word) - first < limit}
+    return {word: int(word) - first for word in words if int(word) - first < limit}, first
 
 
 def encode(
