@@ -416,11 +416,9 @@ def _predictions(
 
 def _evaluation(found: Mapping[str, Any], labels: np.ndarray) -> dict[str, Any]:
     """The event of the newest predictions on validation."""
-    logits = found["validation_logits"][-1]
     return {
         "event": "evaluation",
         "step": int(found["steps"][-1]),
         "split": "validation",
-        "loss": float(optimizers.cross_entropy(jnp.asarray(logits), jnp.asarray(labels)).mean()),
-        "accuracy": float((logits.argmax(axis=1) == labels).mean()),
+        **log.loss_and_accuracy(found["validation_logits"][-1], labels),
     }

@@ -4,6 +4,7 @@ import hashlib
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -120,6 +121,12 @@ def updates(step: int, learning_rate: float, steps: Any) -> dict[str, Any]:
         "grad_norm": optimizer.finite_mean(steps.grad_norm),
         "skipped": int((steps.skipped > 0).sum()),
     }
+
+
+def loss_and_accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """What evaluations log of class logits (n, C) on labels (n,)."""
+    loss = optimizer.cross_entropy(jnp.asarray(logits), jnp.asarray(labels)).mean()
+    return {"loss": float(loss), "accuracy": float((logits.argmax(axis=1) == labels).mean())}
 
 
 def chunk(

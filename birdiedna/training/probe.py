@@ -21,8 +21,7 @@ from birdiedna.data.labelled import Labelled
 from birdiedna.director.fields import check_ranges, check_types
 from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
-from birdiedna.training import devices, run_folder, stop
-from birdiedna.training.optimizer import cross_entropy
+from birdiedna.training import devices, log, run_folder, stop
 from birdiedna.training.prompt import Data, checked, in_batches, mean_feature, prompt
 
 POOLINGS = ("mean", "start")
@@ -113,11 +112,8 @@ def train(
             raise stopped
         with threadpool_limits(1):  # threads wait for each other longer than they compute
             fits = _logits(config.costs, train[subset.rows], known[subset.rows], validation, test)
-        losses = [
-            float(cross_entropy(jnp.asarray(logits), jnp.asarray(wanted)).mean())
-            for logits, _ in fits
-        ]
-        best = int(np.argmin(losses))
+        scores = [log.loss_and_accuracy(logits, wanted) for logits, _ in fits]
+        best = int(np.argmin([score["loss"] for score in scores]))
         logits, answers = fits[best]
         event = {
             "event": "evaluation",
@@ -127,8 +123,7 @@ def train(
             "subset": subset.number,
             "n_train": len(subset.rows),
             "cost": config.costs[best],
-            "loss": losses[best],
-            "accuracy": float((logits.argmax(axis=1) == wanted).mean()),
+            **scores[best],
         }
         yield run_folder.append(folder, event)
         found.append({"steps": number, "validation_logits": logits, "test_logits": answers})
