@@ -25,19 +25,18 @@ def explain(program: Program, window: np.ndarray) -> list[Token]:
 
     A label in place has no pads and is at the slots where it is predicted.
     """
-    prefix = int(program.prefix)
+    prefix, pad = int(program.prefix), special(vocab.PAD)
+    starts, lengths = np.asarray(program.starts).tolist(), np.asarray(program.lengths)
+    firsts = (lengths.cumsum() - lengths).tolist()
     tokens: list[Token] = []
-    starts, lengths = np.asarray(program.starts), np.asarray(program.lengths)
-    ends, in_place = lengths.cumsum(), (starts == special(vocab.PAD)).any()
-    for segment, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        for offset in range(length if start != special(vocab.PAD) else 0):
-            slot = int(ends[segment] - length + offset)
-            position = int(start) + offset if start >= 0 else None
-            token = -1 - int(start) if position is None else int(window[position])
-            part = "prompt" if slot < prefix else "start" if slot == prefix else "target"
-            if in_place and part == "target":
-                slot -= prefix + 1
-            tokens.append(Token(slot, vocab.NAMES[token], part, _kind(token), position, segment))
+    for slot, segment in enumerate(np.repeat(np.arange(len(starts)), lengths).tolist()):
+        if (start := starts[segment]) == pad:
+            continue
+        position = start + slot - firsts[segment] if start >= 0 else None
+        token = -1 - start if position is None else int(window[position])
+        part = "prompt" if slot < prefix else "start" if slot == prefix else "target"
+        shown = slot - prefix - 1 if pad in starts and part == "target" else slot
+        tokens.append(Token(shown, vocab.NAMES[token], part, _kind(token), position, segment))
     return tokens
 
 
