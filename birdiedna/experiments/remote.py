@@ -116,8 +116,7 @@ def pack(
     """
     plan = plans.read(folder)
     runs = plans.chosen(plan, only)
-    finished = [run for run in runs if run_folder.complete(plan.place(run.name))]
-    finished = [run for run in finished if _is_intact(plan, run)]
+    finished = [run for run in runs if _is_intact(plan, run)]
     others = [run for run in runs if run.kind in unfinished]
     with ExitStack() as held:
         begun = {run.name: saved for run in others if (saved := _saved(plan, run, held))}
@@ -128,14 +127,7 @@ def pack(
         held.enter_context(scratch(temporary, into))
         with tarfile.open(temporary / _WHOLE, "w") as tar:
             for run in finished:
-                place = plan.place(run.name)
-                for path in sorted(place.iterdir()):
-                    if path.is_file():  # not model/ and tensorboard/
-                        tar.add(path, f"{run.name}/{path.name}")
-                if run.kind == "pretrain":
-                    model = config_json.pretrained(place)
-                    weights.write_file(temporary / _WEIGHTS, model, "bfloat16")
-                    tar.add(temporary / _WEIGHTS, f"{run.name}/{_WEIGHTS}")
+                _add_finished(tar, run, plan.place(run.name), temporary)
             for name, saved in begun.items():
                 inside = f"{name}{_PARTIAL}"
                 for note in _BEGUN:
@@ -155,9 +147,20 @@ def pack(
         return parts
 
 
+def _add_finished(tar: tarfile.TarFile, run: RunSpec, place: Path, temporary: Path) -> None:
+    """Add the files of a run, and its weights if others start from them."""
+    for path in sorted(place.iterdir()):
+        if path.is_file():  # not model/ and tensorboard/
+            tar.add(path, f"{run.name}/{path.name}")
+    if run.kind == "pretrain":
+        weights.write_file(temporary / _WEIGHTS, config_json.pretrained(place), "bfloat16")
+        tar.add(temporary / _WEIGHTS, f"{run.name}/{_WEIGHTS}")
+
+
 def _is_intact(plan: Plan, run: RunSpec) -> bool:
-    """Whether a finished run can be packed, which `unpack` would refuse if damaged."""
-    place = plan.place(run.name)
+    """Whether a run is finished and can be packed, which `unpack` would refuse if damaged."""
+    if not run_folder.complete(place := plan.place(run.name)):
+        return False
     try:
         _reached(run, place)
         if run.kind == "pretrain":
