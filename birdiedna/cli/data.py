@@ -1,6 +1,7 @@
 """`birdiedna data`: list, fetch, check, audit and build genomes and tasks."""
 
 import argparse
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from birdiedna import tasks
 from birdiedna.data import cache, catalog, fasta, files, genome, sample
 from birdiedna.data.catalog import Entry
 from birdiedna.data.chromosomes import chromosome
-from birdiedna.data.genome import HELD_OUT
+from birdiedna.data.genome import HELD_OUT, Genome
 from birdiedna.data.labelled import LONGEST_BASES
 from birdiedna.data.names import option, quantity, shell
 from birdiedna.evaluation import audit as task_audit
@@ -198,15 +199,7 @@ def _describe_genome(place: Path, named: str) -> None:
     found = fasta.read(place)
     print(f"{place.name}: {len(found.tokens):,} bases, fingerprint {found.fingerprint[:12]}")
     held = {c.name for c in found.contigs if chromosome(c.name) in HELD_OUT}
-    print(f"  {'contig':32s}{'bases':>14s}{'N':>14s}{'longest without N':>19s}")
-    for contig in found.contigs[:_LISTED]:
-        ends = genome.stretches(found, contig)
-        sizes = ends[:, 1] - ends[:, 0]
-        counts = f"{contig.length:>14,}{contig.length - sizes.sum():>14,}"
-        end = "  held out" if contig.name in held else ""
-        print(f"  {contig.name:32s}{counts}{int(sizes.max(initial=0)):>19,}{end}")
-    if len(found.contigs) > _LISTED:
-        print(f"  and {quantity(len(found.contigs) - _LISTED, 'more contigs')}")
+    _print_contigs(found, held)
     if known := catalog.assemblies([(c.name, c.length) for c in found.contigs]):
         print(f"  contigs with known names have the lengths of {' and '.join(known)}")
     if not held:
@@ -234,6 +227,18 @@ def _describe_genome(place: Path, named: str) -> None:
         raise refused[0]
     print(f"  contigs are long enough (profile {', '.join(fit)})")
     print(f"  usable: birdiedna pretrain --genome {shell(named)}")
+
+
+def _print_contigs(found: Genome, held: Container[str]) -> None:
+    print(f"  {'contig':32s}{'bases':>14s}{'N':>14s}{'longest without N':>19s}")
+    for contig in found.contigs[:_LISTED]:
+        ends = genome.stretches(found, contig)
+        sizes = ends[:, 1] - ends[:, 0]
+        counts = f"{contig.length:>14,}{contig.length - sizes.sum():>14,}"
+        end = "  held out" if contig.name in held else ""
+        print(f"  {contig.name:32s}{counts}{int(sizes.max(initial=0)):>19,}{end}")
+    if len(found.contigs) > _LISTED:
+        print(f"  and {quantity(len(found.contigs) - _LISTED, 'more contigs')}")
 
 
 def describe_sample(_: argparse.Namespace) -> int:

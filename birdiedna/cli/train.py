@@ -52,9 +52,11 @@ def _runs(
     if given.budget_minutes:
         print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}")
     with stop.watch(given.budget_minutes) as ask:
-        how = ask, given.device, replayed, given.changes, given.shard_state
-        start = given.from_llama, model, tracker
-        runs = open_runs(given.profile, sources, given.seed, False, *how, *start)
+        runs = open_runs(
+            given.profile, sources, given.seed, stored=False, ask=ask, device=given.device,
+            replayed=replayed, changes=given.changes, shard_state=given.shard_state,
+            llama=given.from_llama, model=model, tracker=tracker,
+        )  # fmt: skip
         if not model:
             fresh = ("random",) if given.verb != "pretrain" else ()
             profiles.check_arm(given.arm, (*runs.settings.pretrain, *fresh))

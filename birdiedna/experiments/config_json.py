@@ -24,6 +24,8 @@ from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
 from birdiedna.training.weights import Model
 
+#: Entries of `config.json` that are not part of the config.
+NOT_CONFIG = ("kind", "seed", "task", "start", "finetune_seed", "reading")
 #: Of whole numbers.
 _GREATEST = 2**40
 #: All types of configs, by the name in `run_folder.to_json`.
@@ -155,7 +157,3 @@ def pretrained(folder: Path) -> Model:
         raise damaged(Path(folder) / "config.json", error) from None
     net = checkpoint.load_model(folder, like)
     return Model(net, config, run_folder.read(folder, "manifest"))
-
-
-#: Entries of `config.json` that are not part of the config.
-NOT_CONFIG = ("kind", "seed", "task", "start", "finetune_seed", "reading")

@@ -28,12 +28,11 @@ from birdiedna.tasks.tables import Columns, Text
 
 __all__ = ["PARTS", "TASKS", "Columns", "Reading", "Task", "TaskFiles", "find", "names", "read"]
 
-#: Where class numbers come from.
-_IN_FILES = "numbers in the files"
-_NUMBERING = {layouts.TEXTS: "class folders sorted by name"}
-_NUMBERING[layouts.INTERVALS] = "class tables sorted by name"
-
-
+#: Where class numbers come from, if not from the files.
+_NUMBERING = {
+    layouts.TEXTS: "class folders sorted by name",
+    layouts.INTERVALS: "class tables sorted by name",
+}
 #: Said of a column of splits that does not divide the rows.
 _UNUSED = "rows whose column of splits is ignored: it needs one table, and words such as train"
 
@@ -108,7 +107,9 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
     limit = 0 if numbers else known or vocab.CLASSES
     labels = {text.label for found in texts.values() for text in found if text.label}
-    numbering = "label map" if columns.labels else _NUMBERING.get(files.layout, _IN_FILES)
+    numbering = (
+        "label map" if columns.labels else _NUMBERING.get(files.layout, "numbers in the files")
+    )
     first = 0
     if limit:
         numbers, first = encode.classes(labels, limit)
@@ -121,7 +122,10 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         counts[part] = {"rows": len(found)} | counts[part] | changed
     count = known or max(2, *(int(part.labels.max()) + 1 for part in rows.values()))
     classes = columns.class_names() or words or tuple(map(str, range(first, first + count)))
-    rows, divided = _divided(files, texts, rows, counts)
+    rows, divided = _divided(files, texts, rows)
+    for part, found in texts.items():
+        if not divided and (unused := sum(bool(text.part) for text in found)):
+            counts[part][_UNUSED] = unused
     try:
         train, validation, test, remarks = splits.assign(rows)
         free = numbers if limit and not known else {}
@@ -163,23 +167,15 @@ def _texts(
 
 
 def _divided(
-    files: TaskFiles,
-    texts: Mapping[str, Sequence[Text]],
-    rows: dict[str, Labelled],
-    counts: Mapping[str, dict[str, int]],
+    files: TaskFiles, texts: Mapping[str, Sequence[Text]], rows: dict[str, Labelled]
 ) -> tuple[dict[str, Labelled], bool]:
-    """Split the rows of a single file by their column of splits; returns whether it does.
-
-    Counts the rows whose column of splits is ignored.
-    """
-    if len(rows) == 1:
-        ((part, whole),) = rows.items()
-        if at := tables.by_part(_place(files, part), texts[part]):
-            return {name: labelled.take(whole, np.array(i)) for name, i in at.items()}, True
-    for part, found in texts.items():
-        if unused := sum(bool(text.part) for text in found):
-            counts[part][_UNUSED] = unused
-    return rows, False
+    """Split the rows of a single file by their column of splits; returns whether it has one."""
+    if len(rows) > 1:
+        return rows, False
+    ((part, whole),) = rows.items()
+    found = tables.by_part(_place(files, part), texts[part])
+    divided = {name: labelled.take(whole, np.array(at)) for name, at in found.items()}
+    return divided or rows, bool(divided)
 
 
 def _place(files: TaskFiles, part: str) -> Path:

@@ -1,8 +1,9 @@
-"""Data parallelism: the rows of a batch are split over all devices, everything else is replicated.
+"""The devices of a run: their kind, settings and memory, and how arrays are divided over them.
 
-The mesh has two axes, `data` and `state`: rows are split over both, weights and moments over
-`state`, which has size 1 unless the state is divided. On several hosts, every process calls `join`,
-then runs the same command on the same data; the first process writes the run folder.
+The rows of a batch are split over all devices, everything else is replicated. The mesh has two
+axes, `data` and `state`: rows are split over both, weights and moments over `state`, which has size
+1 unless the state is divided. On several hosts, every process calls `join`, then runs the same
+command on the same data; the first process writes the run folder.
 """
 
 import ctypes

@@ -31,6 +31,8 @@ from sphinx.writers.html5 import HTML5Translator
 from birdiedna.figures import show
 from book._ext import assets, build, keys, layout, lifetime
 
+_LOGGER = logging.getLogger(__name__)
+GLOSSARY = "book/glossary"
 _NOTEBOOK_ONLY = re.compile("{}.*?{}".format(*map(re.escape, show.NOTEBOOK_ONLY)), re.DOTALL)
 _PATH = re.compile(r"""(?<=['"])/(?:[^'"/]+/)*(?=[^'"/]+['"])""")
 
@@ -178,7 +180,6 @@ class Minutes(SphinxRole):
         return [nodes.Text(f"{self.env.birdiedna_minutes[self.text]}\u00a0min")], []
 
 
-_LOGGER = logging.getLogger(__name__)
 _GLUED = re.compile(r"([\w-]+)\.ipynb::")
 
 
@@ -299,9 +300,6 @@ def _on_source(app: Sphinx, name: str, text: list[str]) -> None:
         app.env.note_dependency(str(job.copy))
         copy = build.intact(job.copy) if job.copy.exists() else None
         text[0] = json.dumps(merged(json.loads(text[0]), copy, job.why))
-
-
-GLOSSARY = "book/glossary"
 
 
 def fold_descriptions(tree: nodes.Element) -> None:
