@@ -279,7 +279,8 @@ def split(
     if not valid:
         raise ValueError(f"no contig of {genome.source} is given for validation; name one")
     whole = {chromosome(contig.name) for contig in valid if is_whole(contig.name)}
-    valid += tuple(c for c in outside if c not in valid and chromosome(c.name) in whole)
+    named = {*valid}
+    valid += tuple(c for c in outside if c not in named and chromosome(c.name) in whole)
     if both := _shared(valid, held):
         raise ValueError(
             f"{both} cannot be used for validation: {', '.join(held_out)} are held out for "

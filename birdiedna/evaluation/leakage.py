@@ -67,13 +67,14 @@ def same_assembly(rows: Labelled, where: Intervals, genome: Genome) -> bool | No
 
     About a thousand rows are compared, on both strands.
     """
-    spans = contig_places(genome.contigs)
-    by_name = {name: np.flatnonzero(spans.contigs == name) for name in np.unique(where.contigs)}
+    spans, by_name = contig_places(genome.contigs), dict[str, list[int]]()
+    for k, name in enumerate(spans.contigs.tolist()):
+        by_name.setdefault(name, []).append(k)
     keys, reverse = sequences(rows), sequences(rows, reverse_complement=True)
     equal = []
     for row in range(0, len(keys), max(1, len(keys) // _COMPARED)):
         start, end = int(where.starts[row]), int(where.ends[row])
-        for k in by_name[where.contigs[row]]:
+        for k in by_name.get(where.contigs[row], ()):
             if spans.starts[k] <= start and end <= spans.ends[k]:
                 first = genome.contigs[k].start + start - int(spans.starts[k])
                 reference = genome.tokens[first : first + end - start].tobytes()

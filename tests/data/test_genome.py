@@ -247,6 +247,24 @@ def test_a_whole_chromosome_for_held_out_loss_leaves_no_copy_of_it_in_training(c
     assert genomes.split(made, ["chr8"]) == (("chr1",), ("chr8", copy), ())
 
 
+class Counted(str):
+    """A name that counts its comparisons."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_a_split_of_many_contigs_compares_few_names():
+    made = genomes.from_sequences({f"c{i}": "ACGT" for i in range(400)})
+    contigs = tuple(contig._replace(name=Counted(contig.name)) for contig in made.contigs)
+    split = genomes.split(replace(made, contigs=contigs), [c.name for c in contigs[::4]])
+    assert len(split.train) == 300 and Counted.compared < 20 * 400
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
