@@ -196,7 +196,8 @@ def _describe_genome(place: Path, named: str) -> None:
 
     ValueError if no profile can pre-train on it.
     """
-    found = fasta.read(place)
+    source = Sources() if place == sample.GENOME else Sources(str(place))
+    found = read_genome(source)
     print(f"{place.name}: {len(found.tokens):,} bases, fingerprint {found.fingerprint[:12]}")
     held = {c.name for c in found.contigs if chromosome(c.name) in HELD_OUT}
     _print_contigs(found, held)
@@ -204,7 +205,6 @@ def _describe_genome(place: Path, named: str) -> None:
         print(f"  contigs with known names have the lengths of {' and '.join(known)}")
     if not held:
         print(f"  held out: none; no contig is named like {_HELD_OUT}")
-    source = Sources() if place == sample.GENOME else Sources(str(place))
     by_slots: dict[int, list[str]] = {}
     for name, profile in profiles.PROFILES.items():
         by_slots.setdefault(profile.pretrain["ntp"].slots, []).append(name)

@@ -1,7 +1,7 @@
 """The genome and tasks of a run: where they come from, and how rows are read."""
 
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def read_genome(sources: Sources) -> Genome:
     return _genome(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
-@cache
+@lru_cache(maxsize=2)  # each may take gigabytes
 def _genome(path: Path, changed: int) -> Genome:
     return fasta.read(path)
 

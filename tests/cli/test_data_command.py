@@ -13,7 +13,7 @@ from made_rows import different
 from misbehaving import PAGE, Play, served
 
 from birdiedna.cli import main
-from birdiedna.data import catalog, sample
+from birdiedna.data import catalog, fasta, sample
 from birdiedna.evaluation import audit, interval_audit
 from birdiedna.experiments import profiles
 
@@ -42,6 +42,13 @@ SPLIT = [
     "held out for testing, never read: NC_000020.11",
     "of unknown chromosome, so trained on: one",
 ]
+
+
+def test_check_holds_a_genome_once(tmp_path, said, monkeypatch):
+    made, read = [], fasta.read
+    monkeypatch.setattr(fasta, "read", lambda path: made.append(path) or read(path))
+    said("data", "check", written(tmp_path, f">a\n{BASES}\n>b\n{BASES}\n"))
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(
