@@ -13,10 +13,12 @@ Names of splits may be capital, and those in `tables.SPLITS`. Only file names, h
 column `task` of a combined table are read here; hidden files are not.
 """
 
+import os
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,6 +89,25 @@ def find_all(path: Path) -> dict[str, TaskFiles]:
         raise FileNotFoundError(
             f"{path}: no such file or folder{special(path)}; give a folder of tasks or a file"
         )
+    return _found(path, _state(path))
+
+
+def _state(path: Path, deep: int = 4) -> tuple[object, ...]:
+    """Return what tells whether files of rows, or folders, at a path or below have changed."""
+    below: list[object] = []
+    try:
+        stat = path.stat()
+        for entry in os.scandir(path) if deep and path.is_dir() else ():
+            if entry.name[0] != "." and (entry.is_dir() or entry.name.lower().endswith(SUFFIXES)):
+                below.append((entry.name, _state(Path(entry.path), deep - 1)))
+    except OSError:  # no link to a file, or not readable: noticed when it is read
+        return ()
+    return (stat.st_size, stat.st_mtime_ns, *below)
+
+
+@lru_cache(maxsize=8)
+def _found(path: Path, state: object) -> dict[str, TaskFiles]:
+    """Return all tasks; cached, since those of a folder are looked for one by one."""
     folder = path if path.is_dir() else path.parent
     if path.is_file():
         found = list(_flat([path])) if path.name.lower().endswith(SUFFIXES) else []

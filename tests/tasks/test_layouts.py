@@ -7,7 +7,7 @@ import pytest
 from made_files import compress
 
 from birdiedna import tasks
-from birdiedna.tasks import layouts
+from birdiedna.tasks import layouts, tables
 
 ROWS = "sequence,label\nAC,0\nGT,1\n"
 COMBINED = "sequence,label,task\nAC,0,one\nGT,1,one\nTT,0,two\nTA,1,two\n"
@@ -181,3 +181,16 @@ def test_genomes_hidden_files_and_other_files_are_no_tasks(tmp_path):
     assert list(layouts.find_all(tmp_path)) == ["a"]
     made(tmp_path, "set/train/._yes.csv")
     assert layouts.interval_sets(tmp_path) == layouts.interval_sets(tmp_path / "none") == {}
+
+
+def test_each_file_is_looked_at_once_however_many_tasks_are_read(tmp_path, monkeypatch):
+    made(tmp_path, *(f"{name}/{part}.csv" for name in "abcdefgh" for part in ("train", "test")))
+    looked, header = [], tables.header
+    monkeypatch.setattr(tables, "header", lambda path: looked.append(path) or header(path))
+    for name in tasks.names(tmp_path):
+        tasks.find(tmp_path, name)
+    assert len(looked) <= 3 * 16
+    (tmp_path / "a/train.csv").unlink()
+    assert tasks.names(tmp_path) == [*"bcdefgh"]
+    made(tmp_path, "b/train.csv", text=COMBINED)
+    assert tasks.find(tmp_path, "b").task == "b"
