@@ -111,9 +111,10 @@ def either_strand(rows: Labelled) -> list[bytes]:
 
 def opposite(tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the reverse complement of rows, uint8 (n, L), of `lengths` (n,); pads stay last."""
-    from_end = lengths[:, None] - 1 - np.arange(tokens.shape[1])
-    turned = np.take_along_axis(tokens, np.maximum(from_end, 0), axis=1)
-    return np.where(from_end >= 0, vocab.complement(turned), vocab.PAD).astype(np.uint8)
+    inside = np.arange(tokens.shape[1]) < lengths[:, None]
+    turned = np.full(tokens.shape, vocab.PAD, np.uint8)
+    turned[inside] = vocab.complement(tokens[:, ::-1][inside[:, ::-1]])
+    return turned
 
 
 def fingerprint(labelled: Labelled) -> str:

@@ -63,7 +63,8 @@ def encode(
         raise ValueError(_wrong_letters(path, texts)) from None
     whole = np.array([len(text.sequence) for text in texts], np.int64)
     starts = np.cumsum(whole) - whole
-    unknown = np.add.reduceat(flat == vocab.N, starts, dtype=np.int64)
+    places = np.flatnonzero(flat == vocab.N)
+    unknown = np.searchsorted(places, starts + whole) - np.searchsorted(places, starts)
     codes = np.frombuffer(letters, np.uint8)
     capital = codes & ~np.uint8(32)
     kept = np.minimum(whole, length) if length else whole

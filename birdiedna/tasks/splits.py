@@ -92,9 +92,9 @@ def carve(rows: Labelled) -> tuple[Labelled, Labelled, str]:
             return take(rows, ~mask), take(rows, mask), how
     single = min(every, key=lambda label: len({*either_strand(take(rows, rows.labels == label))}))
     raise ValueError(
-        f"{len(rows.labels)} rows cannot be split with all classes but no sequence on both sides: "
-        f"class {single} has too few different sequences; give more rows of it, or a file for each "
-        "split"
+        f"{len(rows.labels):,} rows cannot be split with all classes but no sequence on both "
+        f"sides: class {single} has too few different sequences; give more rows of it, or a file "
+        "for each split"
     )
 
 

@@ -1,10 +1,11 @@
 """Labelled rows are selected, cropped and fingerprinted exactly."""
 
+import memory
 import numpy as np
 import pytest
 
 from birdiedna import vocab
-from birdiedna.data.labelled import Labelled, crop, fingerprint, fit, take
+from birdiedna.data.labelled import Labelled, crop, fingerprint, fit, opposite, take
 from birdiedna.experiments import plan
 
 SEQUENCES = ["ACGTAC", "GGCC", "TTTTTT", "AAAAAA"]
@@ -49,6 +50,16 @@ def test_crop_keeps_the_positions_asked_for():
 def test_crop_refuses_positions_without_bases(start, stop, message):
     with pytest.raises(ValueError, match=message):
         crop(ROWS, start, stop)
+
+
+def test_the_other_strand_of_rows_takes_a_few_bytes_a_base():
+    assert [vocab.decode(row) for row in opposite(TOKENS, LENGTHS)[:2]] == [
+        "GTACGT",
+        "GGCC<pad><pad>",
+    ]
+    tokens = np.tile(TOKENS, (10_000, 1))
+    lengths = np.tile(LENGTHS, 10_000)
+    assert memory.peak(lambda: opposite(tokens, lengths)) < 8 * tokens.size
 
 
 def test_fingerprint_changes_with_any_part():

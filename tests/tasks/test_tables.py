@@ -3,6 +3,7 @@
 import unicodedata
 from pathlib import Path
 
+import memory
 import numpy as np
 import polars as pl
 import pytest
@@ -508,3 +509,9 @@ def test_intervals_are_cut_from_the_genome_of_their_class(intervals):
     assert [*left_out.values()] == [1] and texts[0].place == "a.csv chr20:0-6(.)"
     texts, left_out = tables.read_intervals(intervals, {"a": OTHER, "b": SMALL}, numbers)
     assert [text.sequence for text in texts] == ["TTTTTT", "GGG", "ACGT", "GCA"] and not left_out
+
+
+def test_rows_are_encoded_in_a_few_bytes_a_base():
+    texts = [tables.Text("ACGTN" * 200, str(i % 2), "", f"row {i}") for i in range(1000)]
+    found = memory.peak(lambda: encode(Path("my.csv"), texts, {"0": 0, "1": 1}))
+    assert found < 8 * 1_000_000
