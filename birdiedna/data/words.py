@@ -21,8 +21,6 @@ def word_codes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Codes are uint64 (..., max(L - 30, 0)), two bits per base, the smaller of both strands.
     """
-    if tokens.shape[-1] < WORD:
-        return np.zeros((*tokens.shape[:-1], 0), np.uint64), np.zeros((*tokens.shape[:-1], 0), bool)
     digits = tokens - np.uint8(vocab.A)
     wrong = np.cumsum(digits > 3, axis=-1, dtype=np.int32)
     inside = wrong[..., WORD - 1 :].copy()

@@ -185,7 +185,7 @@ PACKED = compress(TINY.read_bytes())
         (bytes(5).rjust(257, b"a") + b"ustar", "a tar archive; unpack it"),
         (b">a\nACGT\n>b\rACGT\r>c\rAC\n", "line 3: lines end in CR only"),
         (b">a\n>b\n", "2 headers but no bases"),
-        (b">a\nACGT\nAC*T\n", r"record 'a', offset 6: byte 42 \('\*'\)"),
+        (b">a\nACgt\nac*T\n", r"record 'a', offset 6: byte 42 \('\*'\)"),
         (b">a\nACGT\n>b\nAC T\n", r"record 'b', offset 2: byte 32"),
         (b">a\nACGT  \n", r"record 'a', offset 4: byte 32 .*; delete blanks"),
         (b">a\nAC\0T\n", r"offset 2: byte 0"),

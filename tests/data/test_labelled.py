@@ -65,11 +65,12 @@ def test_the_other_strand_of_rows_takes_a_few_bytes_a_base():
 def test_fingerprint_changes_with_any_part():
     others = [
         ROWS._replace(tokens=ROWS.tokens + 1),
+        ROWS._replace(lengths=ROWS.lengths - 1),
         ROWS._replace(labels=1 - ROWS.labels),
         ROWS._replace(names=("x", *ROWS.names[1:])),
         take(ROWS, np.array([1, 0, 2, 3])),
     ]
-    assert len({fingerprint(rows) for rows in (ROWS, ROWS._replace(), *others)}) == 5
+    assert len({fingerprint(rows) for rows in (ROWS, ROWS._replace(), *others)}) == 6
 
 
 def test_rows_are_shown_in_one_line_whatever_their_number():

@@ -65,9 +65,11 @@ def test_the_share_of_common_words_is_that_of_the_texts(ours, theirs):
 
 @pytest.mark.parametrize("block", [1, 7, 31, 100])
 def test_no_word_is_lost_between_blocks(monkeypatch, block):
-    monkeypatch.setattr(words, "_BLOCK_BASES", block)
     contig = vocab.encode("".join(random.Random(2).choices("ACGT", k=200)))
     rows = np.lib.stride_tricks.sliding_window_view(contig, words.WORD)
+    at_once = words.stretches(rows, 5)
+    monkeypatch.setattr(words, "_BLOCK_BASES", block)
+    np.testing.assert_array_equal(words.stretches(rows, 5), at_once)
     assert words.shared_words(rows, [contig]).tolist() == [1.0] * len(rows)
 
 
