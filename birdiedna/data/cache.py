@@ -202,8 +202,6 @@ def _download(entry: Entry, file: File, target: Path) -> None:
             f"{entry.name}: no address is known for {file.path}; download it by hand, then run "
             f"`birdiedna data fetch {entry.name} --from-file {file.path}`"
         )
-    if len(errors) == 1:
-        raise errors[0]
     kinds = (ConnectionError, FileNotFoundError, ValueError)
     same = (kind for kind in kinds if all(isinstance(error, kind) for error in errors))
     raise next(same, OSError)("; ".join(map(str, errors)))
