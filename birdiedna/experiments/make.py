@@ -111,12 +111,12 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
         except Failed as error:
             if len(group) > 1:
                 alone |= {spec.name for spec in group}
-                continue
-            if place.failures is None:
+            elif place.failures is None:
                 raise error.__cause__ or error from None
-            own = _noted(place.failures) if place.failures.exists() else {}
-            run_folder.write_json(place.failures, own | {group[0].name: str(error)})
-            print(f"{group[0].name}: {error}", file=sys.stderr, flush=True)
+            else:
+                own = _noted(place.failures) if place.failures.exists() else {}
+                run_folder.write_json(place.failures, own | {group[0].name: str(error)})
+                print(f"{group[0].name}: {error}", file=sys.stderr, flush=True)
     return [place.folder / spec.name for spec in suite]
 
 
