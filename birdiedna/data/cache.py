@@ -186,7 +186,7 @@ def _is_ready(entry: Entry, file: File, folder: Path) -> bool:
 
 def _download(entry: Entry, file: File, target: Path) -> None:
     """Download from the first mirror whose file passes all checks."""
-    expected = download.stated(entry.hub, file) if entry.hub else file
+    expected = download.from_hub(entry.hub, file) if entry.hub else file
     entry_hosts = tuple(urlsplit(url).hostname or "" for url in file.urls)
     hosts = None if entry.kind == "url" else (*download.hosts(), *entry_hosts)
     errors: list[OSError | ValueError] = []

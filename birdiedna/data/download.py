@@ -278,7 +278,7 @@ def hosts() -> tuple[str, ...]:
     return (*catalog.HOSTS, hub) if hub else catalog.HOSTS
 
 
-def stated(hub: catalog.Hub, file: catalog.File) -> catalog.File:
+def from_hub(hub: catalog.Hub, file: catalog.File) -> catalog.File:
     """Return the file with the hub's address, size and sha256 for the commit.
 
     Errors as in `download`; ValueError for a commit that is not the pinned one, or if the server

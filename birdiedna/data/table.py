@@ -134,7 +134,7 @@ def _of_text(
     try:
         written = next(row for row in reader if row)
         names = [_bare(name) for name in written]
-        at = {role: names.index(name) for role, name in _once(path, names, choose).items()}
+        at = {role: names.index(name) for role, name in _columns(path, names, choose).items()}
         doubled = sum(count for count in Counter(names).values() if count > 1)
         counts["columns of a repeated name, skipped"] += doubled
         for number, row in enumerate(reader, 1):
@@ -161,7 +161,7 @@ def _of_text(
     counts["blank lines, skipped"] += blank
 
 
-def _once(path: Path, names: list[str], choose: Choose) -> dict[str, str]:
+def _columns(path: Path, names: list[str], choose: Choose) -> dict[str, str]:
     """Choose columns; refuse one that occurs twice."""
     chosen = choose(names)
     if twice := [name for name in chosen.values() if names.count(name) > 1]:
@@ -186,7 +186,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[str]:
 def _of_parquet(path: Path, choose: Choose) -> Iterator[Row]:
     try:
         table = pl.scan_parquet(path)
-        chosen = _once(path, table.collect_schema().names(), choose)
+        chosen = _columns(path, table.collect_schema().names(), choose)
         height = table.select(pl.len()).collect().item()
         unpacked = height * _ROW_BYTES
         for first in range(0, height, _AT_ONCE):

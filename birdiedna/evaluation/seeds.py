@@ -58,7 +58,7 @@ def sure(table: pl.DataFrame) -> str:
     return f"{(low.is_finite() & ((low > 0) | (high < 0))).sum()} of {table.height}"  # NaN > 0
 
 
-def said(
+def gap_texts(
     table: pl.DataFrame, pairs: Iterable[Pair], usual: tuple[int, int] | None = None
 ) -> dict[Pair, str]:
     """The gap of each pair in a table of `compared` as text, or "not measured".

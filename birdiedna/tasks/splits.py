@@ -113,16 +113,16 @@ def _divisions(rows: Labelled) -> Iterator[tuple[np.ndarray, str]]:
     for mask, how in by_place:
         alone = mask & ~np.isin(copies, copies[~mask])
         if _fits(alone):
-            yield alone, how + _said(_overlaps(places, alone), "overlap")
+            yield alone, how + _remark(_overlaps(places, alone), "overlap")
     relatives, relation = _relatives(rows, places)
     kin = _components(len(copies), relatives, (np.arange(len(copies)), copies))
     how = "the same share of each class, drawn at random" + ("" if len(where) else _unread(rows))
     together = f"; rows that {relation.removesuffix(' with')} stay together"
     yield _by_class(rng, rows.labels, kin), how + together * int(kin.max() < copies.max())
     apart = _by_class(rng, rows.labels, copies)
-    yield apart, how + _said(_related(relatives, apart), relation)
+    yield apart, how + _remark(_related(relatives, apart), relation)
     for mask, how in by_place:
-        yield mask, how + _said(int(np.isin(copies[mask], copies[~mask]).sum()), "equal")
+        yield mask, how + _remark(int(np.isin(copies[mask], copies[~mask]).sum()), "equal")
 
 
 def _fits(mask: np.ndarray) -> bool:
@@ -130,7 +130,7 @@ def _fits(mask: np.ndarray) -> bool:
     return _LEAST * _SHARE <= mask.mean() <= _MOST * _SHARE
 
 
-def _said(count: int, relation: str) -> str:
+def _remark(count: int, relation: str) -> str:
     return f"; {count:,} of them {relation} rows of the rest" * bool(count)
 
 

@@ -120,13 +120,13 @@ def _asked(received: list[int], minutes: float | None, orphaned: Callable[[], bo
         if orphaned():
             return Stopped("the process that started this one has ended", 128 + signal.SIGTERM)
         if minutes is not None and now - begun + longest > 60 * minutes:
-            return Stopped(_over(minutes, (now - begun) / 60, longest / 60), OUT_OF_TIME)
+            return Stopped(_time_up(minutes, (now - begun) / 60, longest / 60), OUT_OF_TIME)
         return None
 
     return ask
 
 
-def _over(minutes: float, used: float, longest: float) -> str:
+def _time_up(minutes: float, used: float, longest: float) -> str:
     """Why to stop: the time has passed, or what is left is shorter than the longest pause."""
     if used > minutes:
         return f"the {minutes:g} minutes given are over, after {used:.2f} ({CHECKED})"

@@ -545,7 +545,7 @@ def _run(
         if kernels.killed.is_set():
             return Outcome(name, "not run", "stopped")
         failed.set()
-        failure = f"{_failed_cell(running)}: {_said(error)}"
+        failure = f"{_failed_cell(running)}: {_message(error)}"
     seconds = time.monotonic() - start
     notebook = _read(running)
     noted = notebook["metadata"].get("papermill", {})
@@ -588,7 +588,7 @@ def _failed_cell(running: Path) -> str:
     return f"code cell {sum(time is not None for time in begun)} of {len(cells)}"
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, papermill.PapermillExecutionError):
         return one_line(f"{error.ename}: {(error.evalue.strip().splitlines() or [''])[0]}")
     said = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"

@@ -191,7 +191,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         value = os.environ.get(f"BIRDIEDNA_{name.upper()}") or usual
         app.add_config_value(f"birdiedna_{name}", value, "env", [str])
     app.setup_extension("sphinx.ext.autodoc")
-    app.connect("autodoc-skip-member", _told_by_its_tuple)
+    app.connect("autodoc-skip-member", _skip_tuple_field)
     app.add_directive("explore", Explore)
     app.add_role("minutes", Minutes())
     app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
@@ -207,7 +207,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 
-def _told_by_its_tuple(*event: Any) -> bool | None:
+def _skip_tuple_field(*event: Any) -> bool | None:
     """Leave out fields of named tuples, whose own text is "Alias for field number 0"."""
     return True if str(event[3].__doc__).startswith("Alias for field") else None
 

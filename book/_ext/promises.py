@@ -24,7 +24,7 @@ class Test(NamedTuple):
     name: str
 
 
-def held(folder: Path) -> dict[str, list[Test]]:
+def read(folder: Path) -> dict[str, list[Test]]:
     """Every promise and its tests, by topic, then in the order of files.
 
     Raises:

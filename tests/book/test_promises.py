@@ -18,7 +18,7 @@ CHAPTER = repository() / "book" / "09_promises.ipynb"
 
 def test_the_listing_is_what_pytest_collects(request):
     listed = {}
-    for promise, tests in promises.held(TESTS).items():
+    for promise, tests in promises.read(TESTS).items():
         for test in tests:
             listed.setdefault((test.file, test.name), set()).add(promise)
     found = {}
@@ -33,7 +33,7 @@ def test_the_listing_is_what_pytest_collects(request):
 
 
 def test_every_topic_has_promises_and_every_promise_is_one_sentence_held_by_a_test():
-    held = promises.held(TESTS)
+    held = promises.read(TESTS)
     assert {promise.partition(": ")[0] for promise in held} == set(promises.TOPICS)
     assert all(held.values()) and len(held) > 40
     for sentence in (promise.partition(": ")[2] for promise in held):
@@ -75,11 +75,11 @@ def helper(): ...
 
 def test_marks_of_functions_and_of_files_are_read(tmp_path):
     with pytest.raises(FileNotFoundError, match="contains no tests"):
-        promises.held(tmp_path)
+        promises.read(tmp_path)
     (tmp_path / "test_a.py").write_text(MARKS)
     (tmp_path / "test_b.py").write_text("def test_without(): ...")
     first = promises.Test("test_a.py", 7, "test_first_thing")
-    assert promises.held(tmp_path) == {
+    assert promises.read(tmp_path) == {
         "Runs: all of them": [first, promises.Test("test_a.py", 9, "test_second")],
         "Damage: one": [first],
     }
@@ -94,7 +94,7 @@ def test_a_mark_that_is_no_promise_is_refused_with_its_line(tmp_path, text):
     mark = f"import pytest\n@pytest.mark.promise({text})\ndef test_a(): ..."
     (tmp_path / "test_a.py").write_text(mark)
     with pytest.raises(ValueError, match="test_a.py, line 2: a promise is one text, 'Topic: sen"):
-        promises.held(tmp_path)
+        promises.read(tmp_path)
 
 
 def test_the_page_shows_every_promise_and_links_every_test_that_holds_it(monkeypatch):
@@ -106,7 +106,7 @@ def test_the_page_shows_every_promise_and_links_every_test_that_holds_it(monkeyp
         if "parameters" in keys.tags(cell) or "held" in keys.source(cell):  # others make runs
             exec(keys.source(cell), space)
     rows = {f"{about}: {promise}": by for about, promise, by in shown["tab-promises"].iter_rows()}
-    held = promises.held(TESTS)
+    held = promises.read(TESTS)
     assert list(rows) == list(held)
     for promise, tests in held.items():
         assert rows[promise].split("; ") == [promises.link(test) for test in tests]
