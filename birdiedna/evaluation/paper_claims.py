@@ -24,7 +24,6 @@ from birdiedna.evaluation.scarcity import Scarcity
 from birdiedna.evaluation.scores import COLLAPSED, selection_bias
 from birdiedna.evaluation.statistics import Gaps
 from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
-from birdiedna.tasks.benchmark_rules import TASK_TITLES
 
 #: Arms with the paper's objectives in a mixture that does not depend on a reward model.
 FIXED = ("uniform", "ul2r", "random_actions", "averaged", "replayed")
@@ -338,7 +337,7 @@ def mean_gap(gaps: Gaps, score: str = "MCC", rivals: int = 1) -> tuple[str, str]
     if not gaps.values.size:
         return NOTHING
     text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} {score}"
-    text = "; ".join(filter(None, (text, without_one(gaps))))
+    text = "; ".join(filter(None, (text, statistics.without_one(gaps))))
     return text, _settled(verdicts.on_average(gaps.values, rivals), gaps.over)
 
 
@@ -371,27 +370,6 @@ def least(found: Mapping[str, Gaps]) -> tuple[str, str]:
     return "; ".join(texts), str(verdicts.least(each))
 
 
-def without_one(gaps: Gaps) -> str:
-    """The mean gap without the task that contributes most to it, with its 95% interval, as text.
-
-    Empty with fewer than two tasks. A task carries a mean only if the mean's interval excludes 0.
-    """
-    if len(gaps.tasks) < 2:
-        return ""
-    means = gaps.values.mean(0)
-    whole = means.mean()
-    top = int((np.sign(whole) * (means.sum() - means)).argmin())
-    rest = np.delete(gaps.values, top, axis=1).mean(1)
-    low, high = statistics.t_interval(gaps.values.mean(1))
-    carries = low * high > 0 and whole * rest.mean() <= 0
-    note = ", so this task carries the mean" if carries else ""
-    least, most = map(float, statistics.t_interval(rest))
-    edges = statistics.interval_text(least, most, "+")
-    task = TASK_TITLES.get(gaps.tasks[top], gaps.tasks[top])
-    inside = f" ({edges})" if edges else ""
-    return f"without {task} {sided(rest.mean())}{inside}{note}"
-
-
 def consistent(gaps: Gaps) -> tuple[str, str]:
     """Describe how consistent a gain is over tasks, with the verdict."""
     if not gaps.values.size:
@@ -404,7 +382,7 @@ def consistent(gaps: Gaps) -> tuple[str, str]:
     edges = statistics.interval_text(float(found.tasks_low), float(found.tasks_high), "+")
     if edges and len(gaps.tasks) > 2:  # that of two tasks is wider than any MCC
         text += f", over tasks {edges}"
-    text = "; ".join(filter(None, (text, without_one(gaps))))
+    text = "; ".join(filter(None, (text, statistics.without_one(gaps))))
     return text, _settled(found.verdict, gaps.over)
 
 

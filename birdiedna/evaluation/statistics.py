@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from birdiedna.data.names import quantity, sided
 from birdiedna.evaluation import frames, metrics
 from birdiedna.evaluation.paper_table import ARM_TITLES
+from birdiedna.tasks.benchmark_rules import TASK_TITLES
 from birdiedna.training import run_folder
 
 #: Gaps with a 90% interval inside +-0.5 points are equivalent (fixed in advance).
@@ -483,11 +484,32 @@ def disagreement(table: pl.DataFrame, first: str, second: str) -> str:
     )
 
 
+def without_one(gaps: Gaps) -> str:
+    """The mean gap without the task that contributes most to it, with its 95% interval, as text.
+
+    Empty with fewer than two tasks. A task carries a mean only if the mean's interval excludes 0.
+    """
+    if len(gaps.tasks) < 2:
+        return ""
+    means = gaps.values.mean(0)
+    whole = means.mean()
+    top = int((np.sign(whole) * (means.sum() - means)).argmin())
+    rest = np.delete(gaps.values, top, axis=1).mean(1)
+    low, high = t_interval(gaps.values.mean(1))
+    carries = low * high > 0 and whole * rest.mean() <= 0
+    note = ", so this task carries the mean" if carries else ""
+    least, most = map(float, t_interval(rest))
+    edges = interval_text(least, most, "+")
+    task = TASK_TITLES.get(gaps.tasks[top], gaps.tasks[top])
+    inside = f" ({edges})" if edges else ""
+    return f"without {task} {sided(rest.mean())}{inside}{note}"
+
+
 def answer(found: Gaps, first: str, second: str) -> str:
     """The mean gap over tasks (fixed) as a sentence, whose answer depends on its `interval`.
 
     A win that one task carries (`verdicts.on_average`) is called so. Without a spread, as of a
-    single seed, the sentence gives the gap without an answer.
+    single seed, the sentence gives the gap without an answer. `without_one` follows.
     """
     one, other, band = _in_a_sentence(first), _in_a_sentence(second), EQUIVALENCE_POINTS / 100
     if not found.tasks:
@@ -495,17 +517,19 @@ def answer(found: Gaps, first: str, second: str) -> str:
     whole, count = interval(found.values.mean(1)), len(found.tasks)
     gap = f"mean gap over {quantity(count, 'tasks')} {sided(whole['gap'])} MCC"
     edges = interval_text(whole["low"], whole["high"], "+")
+    alone = without_one(found)
+    rest = f"; {alone}" if alone else ""
     unsure = whole["outcome"] == "inconclusive"
     if not edges or unsure and whole["high"] - whole["low"] < _ROUNDING:
         who = "Seeds with equal gaps" if edges else "A single seed"
-        return f"{who} cannot tell which of {one} and {other} is better ({gap})"
+        return f"{who} cannot tell which of {one} and {other} is better ({gap}){rest}"
     means = found.values.mean(0)
-    alone = ", by one task alone" if count > 1 and means.sum() <= means.max() else ""
+    carried = ", by one task alone" if count > 1 and means.sum() <= means.max() else ""
     end = {
-        "win": f"did beat {other} here{alone}",
+        "win": f"did beat {other} here{carried}",
         "loss": f"did not beat {other} here: it did worse",
         "equivalent": f"did not beat {other} here: they are within ±{band:g} MCC",
         "inconclusive": f"did not beat {other} here, nor was it clearly worse",
     }[whole["outcome"]]
-    text = f"{one} {end} ({gap}, 95 % interval over {found.over} {edges})"
+    text = f"{one} {end} ({gap}, 95 % interval over {found.over} {edges}){rest}"
     return text[0].upper() + text[1:]

@@ -145,15 +145,6 @@ def test_sentences_follow_the_numbers():
     assert "MCC per tenfold fewer train rows (2 sizes" in single[SCARCE]
 
 
-def test_mean_without_one_task_has_its_own_interval():
-    values = np.array([[0.3, 0.01, 0.02], [0.2, 0.02, 0.03], [0.4, 0.03, 0.04]])
-    found = statistics.Gaps(values, ("H2AFZ", "H3K9ac", "H3K4me1"), "seeds", (0, 1, 2))
-    assert paper_claims.without_one(found) == "without H2AFZ +0.025 (+0.0002 to +0.050)"
-    single = found._replace(values=values[:1], seeds=(0,))
-    assert paper_claims.without_one(single) == "without H2AFZ +0.015"
-    assert paper_claims.without_one(found._replace(values=values[:, :1], tasks=("H2AFZ",))) == ""
-
-
 def test_arm_that_only_probes_compare_is_measured():
     results, curves, swept = world(simulation.uniform(0.05))
     probes = swept.filter(kind="probe", arm="birdie").with_columns(arm=pl.lit("trained_causally"))

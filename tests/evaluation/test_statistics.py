@@ -152,6 +152,18 @@ def test_rows_only_one_arm_gets_right_add_up_to_the_accuracy_gap(folders, table)
     assert (rows["only_first"] > 0).all() and (rows["only_second"] >= 0).all()
 
 
+def test_mean_without_one_task_has_its_own_interval():
+    values = np.array([[0.3, 0.01, 0.02], [0.2, 0.02, 0.03], [0.4, 0.03, 0.04]])
+    found = statistics.Gaps(values, ("H2AFZ", "H3K9ac", "H3K4me1"), "seeds", (0, 1, 2))
+    assert statistics.without_one(found) == "without H2AFZ +0.025 (+0.0002 to +0.050)"
+    single = found._replace(values=values[:1], seeds=(0,))
+    assert statistics.without_one(single) == "without H2AFZ +0.015"
+    assert statistics.without_one(found._replace(values=values[:, :1], tasks=("H2AFZ",))) == ""
+    tail = "; without H2AFZ +0.025 (+0.0002 to +0.050)"
+    assert statistics.answer(found, "birdie", "ntp").endswith(tail)
+    assert statistics.answer(single, "birdie", "ntp").endswith("MCC); without H2AFZ +0.015")
+
+
 @pytest.mark.parametrize(
     ("values", "outcome", "text"),
     [
