@@ -107,12 +107,17 @@ def test_matching_takes_each_place_once_and_the_nearest_when_it_chooses(wanted, 
         assert (found[chosen] == wanted).all()
 
 
+def test_g_and_c_of_each_window_are_counted():
+    assert rules.gc(letters("GCATNG"), np.array([0, 1, 2]), 3).tolist() == [2, 1, 0]
+
+
 @given(st.lists(st.integers(0, 99)), st.integers(0, 5))
 def test_draw_does_not_care_for_order_or_repeats(values, count):
     values = np.array(values, np.int64)
     assume(len(np.unique(values)) >= count)
     expected = rules.draw(np.unique(values), count, "salt").tolist()
     assert rules.draw(values[::-1], count, "salt").tolist() == expected
+    assert rules.draw(np.sort(values), count, "salt").tolist() == expected
     assert sorted(rules.shuffled(values, "salt").tolist()) == sorted(values.tolist())
 
 

@@ -182,13 +182,13 @@ def test_splice_decoys_are_in_transcripts_of_their_strand_when_there_are_any(tmp
     genes = [
         ("g", name, strand, start, start + 9000, listed([start, start + 8000]))
         + (listed([start + 500, start + 9000]),)
-        for name in ("1", "20")
-        for strand, start in (("+", 20_000), ("-", 40_000))
+        for name, first in (("1", 20_000), ("20", 60_000))
+        for strand, start in (("+", first), ("-", first + 20_000))
     ]
     chosen = elements.exons(written(tmp_path, "#NAME\n" + lines(genes), "genes.txt"))
     for part in build.rows(GENOME, chosen, "mine", decoy=True)[0].values():
-        for _, start, _, label, sequence in rows_of(part):
-            base = start + 300
+        for contig, start, _, label, sequence in rows_of(part):
+            base = start + 300 - 40_000 * (contig == TEST)
             forward = sequence[301:303] == "GT" and 20_000 <= base < 29_000
             reverse = sequence[298:300] == "AC" and 40_000 <= base < 49_000
             assert label or forward or reverse

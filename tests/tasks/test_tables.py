@@ -93,7 +93,7 @@ def test_rows_without_a_name_are_named_by_chromosome_and_number(tmp_path, text, 
 
 
 def test_label_is_what_follows_the_last_bar(tmp_path):
-    path = written(tmp_path, b">a|7|1\nAC\n>b|0\nGT\n", "a.fna")
+    path = written(tmp_path, b">a|7|1\nAC\n>b|8|0\nGT\n", "a.fna")
     assert read(path)[0].labels.tolist() == [1, 0]
 
 
@@ -158,6 +158,7 @@ BROKEN_TABLE = {
     "joined files": (HEAD + b"AC,0\n" + HEAD + b"AC,1\n", "row 2 is the header again; delete it$"),
     "plus and minus": (HEAD + b"AC,+\nAC,-\n", r"--labels=-=0,\+=1$"),
     "negated word": (HEAD + b"AC,active\nAC,Inactive\n", "--labels=Inactive=0,active=1$"),
+    "one word": (HEAD + b"AC,x\nAC,x\n", r"label is 'x'; use a whole number 0\.\.31$"),
     "words of a shell": (HEAD + b"AC,$(x)\nAC,a b\n", r"--labels='\$\(x\)=0,a b=1'$"),
     "6-mers": (
         HEAD + b"ACG CGT GTA,0\nAC,1\n",

@@ -372,8 +372,9 @@ def test_classes_of_texts_are_numbered_by_sorted_name_or_by_a_label_map(texts):
     assert found.train.names == ("enhancer/0.txt", "ocr/0.txt", "promoter/0.txt")
     assert found.train.labels.tolist() == [0, 1, 2]
     labels = (("promoter", 0), ("enhancer", 1), ("ocr", 2))
+    (texts / "own" / "train").rename(texts / "own" / "Train")
     found = load(texts, columns=Columns(labels=labels))
-    assert found.train.labels.tolist() == [1, 2, 0]
+    assert found.train.labels.tolist() == [1, 2, 0] and found.notes["numbering"] == "label map"
     assert found.classes == ("promoter", "enhancer", "ocr")
     with pytest.raises(ValueError, match="label is 'ocr'; .* promoter, enhancer"):
         load(texts, columns=Columns(labels=labels[:2]))
