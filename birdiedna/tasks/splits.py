@@ -255,19 +255,17 @@ def _by_class(rng: np.random.Generator, labels: np.ndarray, groups: np.ndarray) 
     sizes = np.bincount(labels)
     quota = np.maximum(1, np.round(_SHARE * sizes)).astype(int)
     order = np.argsort(groups, kind="stable")
-    ends = np.cumsum(np.bincount(groups))
+    begins = np.append(0, np.cumsum(np.bincount(groups)))
     mask, taken = np.zeros(len(labels), bool), np.zeros(len(sizes), int)
     for label in np.unique(labels):
-        seen: set[int] = set()
+        rows = rng.permutation(np.flatnonzero(labels == label))
         spare: list[np.ndarray] = []
-        for row in rng.permutation(np.flatnonzero(labels == label)):
-            group = int(groups[row])
+        for group in dict.fromkeys(groups[rows].tolist()):
+            members = order[begins[group] : begins[group + 1]]
             if taken[label] >= quota[label]:
                 break
-            if mask[row] or group in seen:
+            if mask[members[0]]:
                 continue
-            seen.add(group)
-            members = order[ends[group - 1] if group else 0 : ends[group]]
             counts = np.bincount(labels[members], minlength=len(sizes))
             if (taken + counts <= np.ceil(_MOST * quota)).all():
                 mask[members], taken = True, taken + counts

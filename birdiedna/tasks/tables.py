@@ -210,30 +210,29 @@ def read_intervals(
 
 def _fasta(path: Path) -> list[Text]:
     """Read labelled FASTA: header `>anything|label`, or `>anything|label|split` in every record."""
-    headers: list[str] = []
-    places: list[str] = []
-    parts: list[list[str]] = []
+    records: list[tuple[str, str, list[str]]] = []  # header, place and lines of each
     with files.opened(path, "FASTA") as file:
         text = file.read().decode(errors="backslashreplace")
     for number, line in enumerate((each.strip(BLANKS) for each in text.split("\n")), 1):
         if "\r" in line:
             raise ValueError(f"{path}, line {number}: {files.CR_ONLY}")
         if line.startswith(">"):
-            headers.append(line[1:].strip(BLANKS))
-            places.append(f"record {len(headers)} (line {number})")
-            parts.append([])
-        elif headers:
-            parts[-1].append(line)
+            place = f"record {len(records) + 1} (line {number})"
+            records.append((line[1:].strip(BLANKS), place, []))
+        elif records:
+            records[-1][2].append(line)
         elif line and not line.startswith(";"):
             raise ValueError(f"{path}, line {number}: text before the first `>name|label` line")
-    pairs = zip(headers, places, strict=True)
-    if bare := [f"{place}: header {header!r}" for header, place in pairs if "|" not in header]:
+    if bare := [f"{place}: header {header!r}" for header, place, _ in records if "|" not in header]:
         raise ValueError(f"{path}, {listed(bare)} has no `|label` at its end; write one")
-    fields = [[field.strip(BLANKS) for field in header.split("|")] for header in headers]
+    fields = [[field.strip(BLANKS) for field in header.split("|")] for header, *_ in records]
     divided = all(len(own) > 2 and own[-1].lower() in PART_OF for own in fields)
-    labels = (_composed(own[-2 if divided else -1]) for own in fields)
-    named = (own[-1] * divided for own in fields)
-    return [*map(Text, map("".join, parts), labels, headers, places, named)]
+    return [
+        Text(
+            "".join(lines), _composed(own[-2 if divided else -1]), header, place, own[-1] * divided
+        )
+        for (header, place, lines), own in zip(records, fields, strict=True)
+    ]
 
 
 def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], dict[str, int]]:
