@@ -247,10 +247,9 @@ def table(folders: Iterable[Path]) -> pl.DataFrame:
         found = {task: _gap(runs, first, second) for task, runs in tasks.items()}
         gaps = [{"task": task, **gap} for task, gap in found.items() if gap]
         p = [1.0 if gap["p"] is None else gap["p"] for gap in gaps]
-        for name, corrected in (("p_holm", holm), ("p_bh", scipy.stats.false_discovery_control)):
-            for gap, value in zip(gaps, corrected(p) if gaps else [], strict=True):
-                gap[name] = None if gap["p"] is None else float(value)
-        rows += gaps
+        corrected = holm(p).tolist(), scipy.stats.false_discovery_control(p).tolist()
+        for gap, by_holm, by_bh in zip(gaps, *corrected, strict=True):
+            rows.append(gap if gap["p"] is None else gap | {"p_holm": by_holm, "p_bh": by_bh})
     return pl.DataFrame(rows, _GAPS)
 
 
