@@ -54,6 +54,8 @@ def test_interval_files_are_counted_by_set_and_class(tmp_path):
 
 
 def test_set_without_test_files_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="contains no tables <set>.<split>.<class>.csv.gz"):
+        interval_audit.of_folder(tmp_path)
     written(tmp_path, "s.train.a.csv.gz", ["chr1,0,100,+"])
     with pytest.raises(ValueError, match="set 's' has no test files"):
         interval_audit.of_folder(tmp_path)

@@ -127,6 +127,15 @@ def test_all_pairs_are_compared_on_all_tasks_and_a_much_better_arm_wins(table):
     assert (birdie["low_rows"] > 0).all() and (birdie["p_holm"] < 1e-6).all()
 
 
+def test_runs_on_other_test_rows_are_not_compared(tmp_path):
+    folders = comparison(tmp_path, TASKS[:1], {"birdie": 0.1, "ntp": 0.1})
+    path = folders[-1] / "predictions.npz"
+    found = dict(np.load(path))
+    np.savez(path, **found | {"test_labels": 1 - found["test_labels"]})
+    with pytest.raises(ValueError, match="its test labels differ from other runs of promoter_all"):
+        statistics.table(folders)
+
+
 def test_p_values_are_corrected_over_the_tasks_of_a_pair(table):
     agreed = table.filter(pl.col("p").is_not_null())
     assert (agreed["p_holm"] >= agreed["p_bh"]).all() and (agreed["p_bh"] >= agreed["p"]).all()
