@@ -237,6 +237,14 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def whole(net: T, mesh: Mesh) -> T:
+    """Weights that may be divided, whole on every device, for one use within a program.
+
+    Otherwise heads would be divided too, which cuDNN's attention refuses.
+    """
+    return jax.lax.with_sharding_constraint(net, replicated(mesh))
+
+
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Copy arrays to every device; all processes must pass equal ones."""
     return _placed(tree, jax.tree.map(lambda _: replicated(mesh), tree))

@@ -369,7 +369,7 @@ def advance(
         total = batch.weights.sum() if config.loss_average == "token" else config.rows
 
         def loss(net: Transformer, part: Batch) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            nats, tokens = row_losses(net, part, bidirectional)
+            nats, tokens = row_losses(devices.whole(net, mesh), part, bidirectional)
             return weighed(nats, tokens, config.loss_average).sum() / total, (nats, tokens)
 
         state, value, (nats, tokens), norm = optimizers.update(
@@ -408,6 +408,7 @@ def evaluate(net: Transformer, batch: Batch, config: PretrainConfig, mesh: Mesh)
     at_once = min(config.rows, config.evaluation_rows)
     parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[2:]), batch)
     parts = jax.lax.with_sharding_constraint(parts, devices.sharded(mesh))
+    net = devices.whole(net, mesh)
     nats, tokens = jax.lax.map(lambda part: row_losses(net, part, config.bidirectional), parts)
     shape = (batch.tokens.shape[0], -1)
     losses = nats.reshape(shape).sum(axis=1) / tokens.reshape(shape).sum(axis=1)

@@ -10,10 +10,13 @@ import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tiny
+from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import AxisType
 
 from birdiedna.cli import COLLECT_LESS
@@ -33,7 +36,31 @@ ARM = replace(
 )
 
 
-def over(count, human, shard_state=False) -> dict:
+@custom_partitioning
+def _like_cudnn(q, k, v):
+    return q
+
+
+def _partition(mesh, arguments, result):
+    """Refuse what cuDNN's attention refuses, by the rule that JAX gives it."""
+    places = [argument.sharding for argument in arguments]
+    assert len({place.spec for place in places}) == 1, f"queries, keys and values differ: {places}"
+    return mesh, lambda q, k, v: q, places[0], tuple(places)
+
+
+_like_cudnn.def_partition(
+    _partition,
+    sharding_rule="b q h d, e f g i, b s h v -> b q h v",
+    infer_sharding_from_operands=lambda mesh, arguments, result: arguments[0].sharding,
+)
+_strict = jax.custom_vjp(_like_cudnn)
+_strict.defvjp(
+    lambda q, k, v: (_like_cudnn(q, k, v), (k, v)),
+    lambda kv, gradient: (gradient, *map(jnp.zeros_like, kv)),
+)
+
+
+def over(count, human, shard_state=False, arm=ARM) -> dict:
     """Losses of four steps and of an evaluation after them on the first `count` devices, and the
     bytes of the state on one of them.
     """
@@ -41,19 +68,19 @@ def over(count, human, shard_state=False) -> dict:
     mesh = jax.make_mesh(
         shape, ("data", "state"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:count]
     )
-    tx = optimizer.optimizer(ARM.optimizer, ARM.steps)
-    state = optimizer.start(transformer.init(ARM.model, 0), tx)
-    data = pretrain._data(ARM, human, ARM.mixture())
+    tx = optimizer.optimizer(arm.optimizer, arm.steps)
+    state = optimizer.start(transformer.init(arm.model, 0), tx)
+    data = pretrain._data(arm, human, arm.mixture())
     key = jax.random.key_data(jax.random.key(0))
     given = (key, np.float32([0.5, 0.5]), *data)
     key, ratios, corpus, fixed = devices.replicate(given, mesh)
     state = devices.divide(state, mesh)
     losses, rows = [], []
     for _ in range(2):
-        state, steps = pretrain.advance(state, key, corpus, ratios, ARM, mesh)
+        state, steps = pretrain.advance(state, key, corpus, ratios, arm, mesh)
         losses += np.asarray(steps.loss).tolist()
         rows += np.asarray(steps.starts).ravel().tolist()
-    after = pretrain.evaluate(state.model, fixed, ARM, mesh)
+    after = pretrain.evaluate(state.model, fixed, arm, mesh)
     held = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))
     return {"losses": losses + np.asarray(after).tolist(), "rows": rows, "bytes": held}
 
@@ -93,6 +120,10 @@ def main() -> None:
         if jax.device_count() == 8:
             facts = {count: over(count, human) for count in (1, 2, 8)}
             facts["8, divided"] = over(8, human, shard_state=True)
+            # wider than the vocabulary, so that the embedding is divided by its width
+            wide = replace(ARM, model=replace(ARM.model, width=8 * 49))
+            with patch.object(transformer, "attend", lambda q, k, v, *others: _strict(q, k, v)):
+                over(8, human, shard_state=True, arm=wide)
         else:
             facts = {"whole": trained(human, False), "divided": trained(human, True)}
     print(json.dumps(facts))
