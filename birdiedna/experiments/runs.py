@@ -274,31 +274,30 @@ class Live:
         """
         config = self.settings.finetune
         config = replace(config, share=share or config.share)
-        return self._on_task("finetune", config, arm, task, finetune_seed, rows)
+        return self._on_task(config, arm, task, finetune_seed, rows)
 
     def probing(self, arm: str, task: str, rows: Task | None = None) -> RunSpec:
         """The spec of `probed`; `rows` as in `finetuning`."""
         config = replace(self.settings.probe, model=self.settings.finetune.model)
-        return self._on_task("probe", config, arm, task, rows=rows)
+        return self._on_task(config, arm, task, rows=rows)
 
     def _on_task(
         self,
-        kind: str,
         config: FinetuneConfig | ProbeConfig,
         arm: str,
         task: str,
         finetune_seed: int = 0,
         rows: Task | None = None,
     ) -> RunSpec:
+        kind = "finetune" if isinstance(config, FinetuneConfig) else "probe"
         if not self.model:
             profiles.check_arm(arm, (*self.settings.pretrain, "random"))
         rows = rows or self._rows(task)
-        parts = rows.parts()
         if self.llama and arm == "random":
             raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")
         start = None if arm == "random" or self.model else self.pretraining(arm)
-        marks = {part: fingerprint(rows) for part, rows in parts.items()}
-        counts = {part: len(rows.labels) for part, rows in parts.items()}
+        marks = {part: fingerprint(own) for part, own in rows.parts().items()}
+        counts = {part: len(own.labels) for part, own in rows.parts().items()}
         if isinstance(config, FinetuneConfig):
             counts["train"] = len(subset(rows.train.labels, config.share, finetune_seed))
         spec = RunSpec(

@@ -135,10 +135,10 @@ def read(path: Path | str) -> Model:
 
 def fingerprint(net: Transformer) -> str:
     """sha256 of all weights, independent of their file."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for leaf in jax.tree.leaves(net):
-        digest.update(np.asarray(leaf, np.float32).tobytes())
-    return digest.hexdigest()
+        found.update(np.asarray(leaf, np.float32).tobytes())
+    return found.hexdigest()
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -70,9 +70,9 @@ def modules(texts: Iterable[str], package: Path) -> list[Path]:
     inside = lambda file: ".".join(file.relative_to(package.parent).with_suffix("").parts)
     while waiting:
         known |= waiting
-        files = {file for name in waiting for file in _files(name, package)} - found
-        found |= files
-        read = [(file.read_text("utf-8"), inside(file)) for file in files]
+        new = {file for name in waiting for file in _files(name, package)} - found
+        found |= new
+        read = [(file.read_text("utf-8"), inside(file)) for file in new]
         waiting = {name for one in read for name in _imports(*one, package.name)} - known
     return sorted(found)
 
@@ -122,8 +122,8 @@ def difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 def manifests(runs: Path, names: Iterable[str]) -> dict[str, str]:
     """Digests of the manifests of run folders, given relative to `runs`; "" if absent."""
-    files = {name: runs / name / "manifest.json" for name in names}
-    return {name: digest(file) if file.exists() else "" for name, file in files.items()}
+    paths = {name: runs / name / "manifest.json" for name in names}
+    return {name: digest(path) if path.exists() else "" for name, path in paths.items()}
 
 
 def digest(file: Path) -> str:
