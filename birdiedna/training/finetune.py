@@ -258,15 +258,31 @@ def _begin(
     return run._replace(found=found), checkpoint.restore(saved.path, state)
 
 
-def _since_best(found: Mapping[str, np.ndarray], labels: np.ndarray) -> int:
-    """Evaluations since the best one on the validation labels."""
-    return len(found["steps"]) - 1 - best_evaluation(labels, found["validation_logits"])
+def _predictions(
+    nets: Classifier,
+    masks: jax.Array,
+    held_out: Sequence[Sequence[Data]],
+    labels: Sequence[np.ndarray],
+    pause: Callable[[], object],
+) -> list[np.ndarray]:
+    """Class logits (M, n, classes) of each of the held-out sets: validation and test in turn.
+
+    `pause` is called before every `ASKED_EVERY` batches; it may raise.
+    """
+    found = []
+    for batches, known in zip(held_out, cycle(labels)):
+        logits: list[np.ndarray] = []
+        for first in range(0, len(batches), ASKED_EVERY):
+            pause()
+            some = batches[first : first + ASKED_EVERY]
+            logits += jax.device_get([_logits_together(nets, masks, rows) for rows in some])
+        found.append(np.concatenate(logits, axis=1)[:, : len(known)])
+    return found
 
 
-def _ended(found: Mapping[str, np.ndarray], labels: np.ndarray, config: FinetuneConfig) -> bool:
-    """Whether the last step is done or patience has run out."""
-    last, patience = found["steps"][-1] >= config.steps, config.patience_evaluations
-    return bool(last or (patience and _since_best(found, labels) >= patience))
+@jax.jit
+def _logits_together(nets: Classifier, masks: jax.Array, rows: Data) -> jax.Array:
+    return each(lambda model: model[0](rows.tokens, rows.lengths, model[1]), (nets, masks))
 
 
 def _measured(run: _Run, step: int, logits: Sequence[np.ndarray]) -> _Run:
@@ -284,11 +300,25 @@ def _measured(run: _Run, step: int, logits: Sequence[np.ndarray]) -> _Run:
     return run._replace(found=found)
 
 
-def _with_best_written(run: _Run) -> _Run:
-    """Write the run's best model, unless that is done."""
-    if run.best:
-        checkpoint.save_model(run.folder, *run.best, run.facts)
-    return run._replace(best=None)
+def _since_best(found: Mapping[str, np.ndarray], labels: np.ndarray) -> int:
+    """Evaluations since the best one on the validation labels."""
+    return len(found["steps"]) - 1 - best_evaluation(labels, found["validation_logits"])
+
+
+def _evaluation(found: Mapping[str, Any], labels: np.ndarray) -> dict[str, Any]:
+    """The event of the newest predictions on validation."""
+    return {
+        "event": "evaluation",
+        "step": int(found["steps"][-1]),
+        "split": "validation",
+        **log.loss_and_accuracy(found["validation_logits"][-1], labels),
+    }
+
+
+def _ended(found: Mapping[str, np.ndarray], labels: np.ndarray, config: FinetuneConfig) -> bool:
+    """Whether the last step is done or patience has run out."""
+    last, patience = found["steps"][-1] >= config.steps, config.patience_evaluations
+    return bool(last or (patience and _since_best(found, labels) >= patience))
 
 
 def _finish(run: _Run, validation: np.ndarray, test: np.ndarray) -> None:
@@ -296,6 +326,13 @@ def _finish(run: _Run, validation: np.ndarray, test: np.ndarray) -> None:
     columns: dict[str, Any] = {**run.found, "validation_labels": validation, "test_labels": test}
     np.savez_compressed(run.folder / "predictions.npz", **columns)
     _with_best_written(run)
+
+
+def _with_best_written(run: _Run) -> _Run:
+    """Write the run's best model, unless that is done."""
+    if run.best:
+        checkpoint.save_model(run.folder, *run.best, run.facts)
+    return run._replace(best=None)
 
 
 class Trace(NamedTuple):
@@ -359,11 +396,6 @@ def class_logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.
     return net(tokens, lengths)
 
 
-@jax.jit
-def _logits_together(nets: Classifier, masks: jax.Array, rows: Data) -> jax.Array:
-    return each(lambda model: model[0](rows.tokens, rows.lengths, model[1]), (nets, masks))
-
-
 def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarray:
     """Indices of the rows read by steps first..first+steps-1, int32 (steps, rows).
 
@@ -390,35 +422,3 @@ def rows_read(
         return index
     draws = (np.random.default_rng((seed, step, 1)) for step in range(first, first + steps))
     return index + n * np.stack([draw.integers(0, 2, config.rows, np.int32) for draw in draws])
-
-
-def _predictions(
-    nets: Classifier,
-    masks: jax.Array,
-    held_out: Sequence[Sequence[Data]],
-    labels: Sequence[np.ndarray],
-    pause: Callable[[], object],
-) -> list[np.ndarray]:
-    """Class logits (M, n, classes) of each of the held-out sets: validation and test in turn.
-
-    `pause` is called before every `ASKED_EVERY` batches; it may raise.
-    """
-    found = []
-    for batches, known in zip(held_out, cycle(labels)):
-        logits: list[np.ndarray] = []
-        for first in range(0, len(batches), ASKED_EVERY):
-            pause()
-            some = batches[first : first + ASKED_EVERY]
-            logits += jax.device_get([_logits_together(nets, masks, rows) for rows in some])
-        found.append(np.concatenate(logits, axis=1)[:, : len(known)])
-    return found
-
-
-def _evaluation(found: Mapping[str, Any], labels: np.ndarray) -> dict[str, Any]:
-    """The event of the newest predictions on validation."""
-    return {
-        "event": "evaluation",
-        "step": int(found["steps"][-1]),
-        "split": "validation",
-        **log.loss_and_accuracy(found["validation_logits"][-1], labels),
-    }
