@@ -238,6 +238,26 @@ def train(
         checkpoint.save_model(run.folder, config.steps, one.state.model, facts(run))
 
 
+def _data(
+    config: PretrainConfig, genome: genomes.Genome, monitored: Mixture
+) -> tuple[Corpus, Batch]:
+    """The training corpus, on the device, and held-out rows of every monitored objective."""
+    split = genomes.split(genome, config.validation, config.held_out, config.train)
+    tokens = pack(genome.tokens) if config.base_bits == 2 else genome.tokens
+    tokens = jax.tree.map(jnp.asarray, tokens)
+    windows = genomes.windows(genome, split.train, config.slots)
+    apart = genomes.windows(genome, split.validation, config.slots)
+    starts = genomes.fixed_starts(apart, config.evaluation_rows, genome.source)
+    fixed = held_out(monitored, _key(0, "held-out rows"), tokens, jnp.asarray(starts))
+    return Corpus(tokens, jax.tree.map(jnp.asarray, windows)), fixed
+
+
+def _key(seed: int, purpose: str) -> jax.Array:
+    """A key for one purpose, unlike the keys of other purposes and of the initial weights."""
+    tag = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
+    return jax.random.fold_in(jax.random.key(seed), tag)
+
+
 def _facts(
     config: PretrainConfig, genome: genomes.Genome, seed: int, start: Start | None
 ) -> dict[str, Any]:
@@ -483,23 +503,3 @@ def _too_large(config: PretrainConfig, plan: Callable[[int], int]) -> ValueError
         f"microbatches needs more memory than the {room / 1e9:.1f} GB of {device.device_kind}; "
         f"{remedy}"
     )
-
-
-def _key(seed: int, purpose: str) -> jax.Array:
-    """A key for one purpose, unlike the keys of other purposes and of the initial weights."""
-    tag = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
-    return jax.random.fold_in(jax.random.key(seed), tag)
-
-
-def _data(
-    config: PretrainConfig, genome: genomes.Genome, monitored: Mixture
-) -> tuple[Corpus, Batch]:
-    """The training corpus, on the device, and held-out rows of every monitored objective."""
-    split = genomes.split(genome, config.validation, config.held_out, config.train)
-    tokens = pack(genome.tokens) if config.base_bits == 2 else genome.tokens
-    tokens = jax.tree.map(jnp.asarray, tokens)
-    windows = genomes.windows(genome, split.train, config.slots)
-    apart = genomes.windows(genome, split.validation, config.slots)
-    starts = genomes.fixed_starts(apart, config.evaluation_rows, genome.source)
-    fixed = held_out(monitored, _key(0, "held-out rows"), tokens, jnp.asarray(starts))
-    return Corpus(tokens, jax.tree.map(jnp.asarray, windows)), fixed
