@@ -6,7 +6,8 @@ the official `genomic-benchmarks` package; any other strand is read as +.
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -191,16 +192,23 @@ def located(genome: Genome, names: Sequence[str] | np.ndarray) -> dict[str, Cont
     `20`, `chr20`, `NC_000020.11` are synonyms, but not pieces of it (`chr20_..._random`,
     `chr20:100-200`); so are `chrI` and `I`, `ENST00000371014` and `ENST00000371014.5`.
     """
+    find = locator(genome)
+    return {name: found for name in dict.fromkeys(map(str, names)) if (found := find(name))}
+
+
+def locator(genome: Genome) -> Callable[[str], Contig | None]:
+    """Return the function that finds a contig by its name, as `located`, for many calls."""
     exact = {contig.name: contig for contig in genome.contigs}
     usual: dict[str, list[Contig]] = {}
     for contig in genome.contigs:
         usual.setdefault(_usual(contig.name), []).append(contig)
-    found = {}
-    for name in dict.fromkeys(map(str, names)):
+
+    @cache
+    def find(name: str) -> Contig | None:
         others = usual.get(_usual(name), [])
-        if name in exact or len(others) == 1:
-            found[name] = exact.get(name) or others[0]
-    return found
+        return exact.get(name) or (others[0] if len(others) == 1 else None)
+
+    return find
 
 
 def _usual(name: str) -> str:

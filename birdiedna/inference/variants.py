@@ -69,8 +69,9 @@ def variants(
     """
     path = Path(path)
     check(path, genome)
+    placed = _placer(genome)
     for chunk in chunks(files.read(path, windows=genome is None), lambda _: model.slots):
-        yield scored(model, genome, chunk, rows)
+        yield _scored(model, chunk, [*map(placed, chunk)], rows)
 
 
 def check(path: Path | str, genome: Genome | None) -> None:
@@ -81,13 +82,13 @@ def check(path: Path | str, genome: Genome | None) -> None:
     path = Path(path)
     if genome:
         files.check_assembly(path, genome)
-    counts, first = Counter[str](), dict[str, str]()
-    for chunk in chunks(files.read(path, windows=genome is None), lambda _: 64):
-        for note, _, _ in _placed(chunk, genome):
-            word = note.split(" ")[0]
-            kind = {"REF": "wrong", "outside": "wrong", "no": "missing"}.get(word, "fit")
-            counts[kind] += 1
-            first.setdefault(kind, note)
+    counts, first, placed = Counter[str](), dict[str, str](), _placer(genome)
+    for variant in files.read(path, windows=genome is None):
+        note, _, _ = placed(variant)
+        word = note.split(" ")[0]
+        kind = {"REF": "wrong", "outside": "wrong", "no": "missing"}.get(word, "fit")
+        counts[kind] += 1
+        first.setdefault(kind, note)
     if not (alleles := counts.total()):
         raise ValueError(f"{path} contains no variant; give another file")
     if genome and counts["missing"] == alleles:
@@ -107,10 +108,10 @@ def check(path: Path | str, genome: Genome | None) -> None:
 _Place = tuple[str, np.ndarray, int]
 
 
-def _placed(alleles: Sequence[Variant], genome: Genome | None) -> list[_Place]:
-    """Locate alleles in the genome, or in the sequences of their file."""
-    contigs = intervals.located(genome, [variant.contig for variant in alleles]) if genome else {}
-    return [_place(variant, genome, contigs.get(variant.contig)) for variant in alleles]
+def _placer(genome: Genome | None) -> Callable[[Variant], _Place]:
+    """Return the function that locates an allele in the genome, or in the sequence of its file."""
+    find = intervals.locator(genome) if genome else lambda _: None
+    return lambda variant: _place(variant, genome, find(variant.contig))
 
 
 def _place(variant: Variant, genome: Genome | None, contig: Contig | None) -> _Place:
@@ -141,7 +142,13 @@ def scored(
     model: Model, genome: Genome | None, held: Sequence[Variant], rows: int = 64, slots: int = 0
 ) -> pl.DataFrame:
     """Score alleles; the result is as in `variants`, `slots` as in `likelihood_ratios`."""
-    placed = _placed(held, genome)
+    return _scored(model, held, [*map(_placer(genome), held)], rows, slots)
+
+
+def _scored(
+    model: Model, held: Sequence[Variant], placed: Sequence[_Place], rows: int, slots: int = 0
+) -> pl.DataFrame:
+    """As `scored`, of located alleles."""
     notes = [note for note, _, _ in placed]
     edits = [
         edit(tokens, first, len(variant.ref), vocab.encode(variant.alt))

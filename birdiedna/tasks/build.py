@@ -121,10 +121,10 @@ def rows(
     """
     intervals.present(genome, elements.found, plan.skip_missing, elements.path)
     held_out = contigs_held_out(genome, plan.held_out)
-    found = _owners(genome, elements.found.contigs)
-    windows = _owners(genome, elements.windows.contigs)
+    found = _by_contig(genome, elements.found.contigs)
+    windows = _by_contig(genome, elements.windows.contigs)
     dropped = Counter(elements.dropped)
-    dropped["on a contig that the genome lacks"] += int((windows < 0).sum())
+    dropped["on a contig that the genome lacks"] += len(windows.get(None, ()))
     places = intervals.located(genome, sorted({gene.chromosome for gene in elements.transcripts}))
     genes: dict[Contig | None, list[Gene]] = {}
     for gene in elements.transcripts:
@@ -133,17 +133,17 @@ def rows(
     salt = f"{VERSION}/{plan.seed}/{task}"
     parts = [(part, "test") for part in held_out]
     parts += [(part, "train") for part in without(genome.contigs, held_out)]
-    firsts = [contig.start for contig in genome.contigs]
+    firsts, none = [contig.start for contig in genome.contigs], np.zeros(0, np.int64)
     for part, split in sorted(parts, key=lambda pair: pair[0].start):
-        owner = bisect.bisect_right(firsts, part.start) - 1
-        contig = genome.contigs[owner]
+        contig = genome.contigs[bisect.bisect_right(firsts, part.start) - 1]
         span = (part.start - contig.start, part.start - contig.start + part.length)
-        in_part = (windows == owner) & _begin_in(elements.windows.starts, span, contig.length)
-        if not in_part.any():
+        own = windows.get(contig, none)
+        in_part = own[_begin_in(elements.windows.starts[own], span, contig.length)]
+        if not len(in_part):
             continue
         part_elements = replace(
             elements,
-            found=intervals.take(elements.found, found == owner),
+            found=intervals.take(elements.found, found.get(contig, none)),
             windows=intervals.take(elements.windows, in_part),
             labels=elements.labels[in_part],
             transcripts=genes.get(contig, ()),
@@ -176,13 +176,15 @@ def _begin_in(starts: np.ndarray, span: tuple[int, int], length: int) -> np.ndar
     return ((starts >= first) | (first == 0)) & ((starts < stop) | (stop == length))
 
 
-def _owners(genome: Genome, names: np.ndarray) -> np.ndarray:
-    """Return the index of the genome's contig for each name (n,), -1 if there is none."""
-    index = {contig: i for i, contig in enumerate(genome.contigs)}
+def _by_contig(genome: Genome, names: np.ndarray) -> dict[Contig | None, np.ndarray]:
+    """Return contig -> the indices of its names (n,), in order; None for those of no contig."""
     unique, inverse = np.unique(names, return_inverse=True)
     contigs = intervals.located(genome, unique)
-    owners = [index[contigs[name]] if name in contigs else -1 for name in unique.tolist()]
-    return np.array(owners, np.int64)[inverse]
+    owners = [contigs.get(name) for name in unique.tolist()]
+    rows: dict[Contig | None, list[int]] = {}
+    for row, name in enumerate(inverse.tolist()):
+        rows.setdefault(owners[name], []).append(row)
+    return {contig: np.array(own) for contig, own in rows.items()}
 
 
 def _chosen(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from made_files import compress, written
 
 from birdiedna import vocab
-from birdiedna.data import fasta, labelled
+from birdiedna.data import fasta, intervals, labelled
 from birdiedna.data import variants as data_variants
 from birdiedna.experiments import models
 from birdiedna.inference import labelled_variants, variants
@@ -114,6 +114,17 @@ def test_other_assemblies_and_other_files_are_refused_in_one_line(
     path, out = written(tmp_path, text, "calls.vcf"), tmp_path / "out.csv"
     line = refused("variants", ntp, path, "--genome", own.sources.genome, "-o", out)
     assert why in line and "calls.vcf" in line and not out.exists()
+
+
+def test_the_names_of_contigs_are_read_once_for_all_alleles(ntp, genome, tmp_path, monkeypatch):
+    path = written(tmp_path, HEADER + record(genome, 100, "A,C,G,T") * 2000, "my.vcf")
+    looked, usual = [], intervals._usual
+    monkeypatch.setattr(intervals, "_usual", lambda name: looked.append(name) or usual(name))
+    monkeypatch.setattr(
+        variants, "likelihood_ratios", lambda _, edits, *__: np.zeros((len(edits), 2))
+    )
+    assert len([*variants.variants(models.load(ntp), genome, path)]) > 5
+    assert len(looked) < 4 * (len(genome.contigs) + 1)
 
 
 def test_the_command_says_what_was_not_scored(own, ntp, genome, tmp_path, said):

@@ -257,6 +257,14 @@ def test_every_element_is_a_row_or_is_counted_as_left_out(tmp_path):
     assert positives(found) + 5 == len(rows)
 
 
+def test_each_contig_looks_at_its_own_elements_only(tmp_path, monkeypatch):
+    rows, looked, begin = scattered(60, 400), [], build._begin_in
+    watched = lambda starts, *place: looked.extend(starts) or begin(starts, *place)
+    monkeypatch.setattr(build, "_begin_in", watched)
+    build.rows(GENOME, peaks_of(tmp_path, rows), "m")
+    assert len(looked) == len(rows)
+
+
 def test_positives_without_a_negative_to_go_with_them_are_counted(tmp_path):
     crowd = [(TRAIN, start, start + 900) for start in range(1000, 190_000, 950)]
     found, dropped = build.rows(GENOME, peaks_of(tmp_path, [*crowd, (TEST, 3000, 3100)]), "mine")
