@@ -150,9 +150,10 @@ def rows(
         )
         letters = intervals.letters(genome.tokens[contig.start : contig.start + contig.length])
         chosen = _chosen(letters, part_elements, span, f"{salt}/{part.name}", decoy, dropped)
-        starts[split].append((contig.name, chosen))
-    if empty := [split for split in SPLITS if not sum(len(rows) for _, rows in starts[split])]:
-        contigs = [name for found in starts.values() for name, rows in found if len(rows)]
+        if len(chosen):
+            starts[split].append((contig.name, chosen))
+    if empty := [split for split, found in starts.items() if not found]:
+        contigs = [name for found in starts.values() for name, _ in found]
         why = ", ".join(f"{count:,}: {reason}" for reason, count in dropped.items() if count)
         if not contigs:
             raise ValueError(f"{elements.path}: none of its elements gives a row ({why})")
