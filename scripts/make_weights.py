@@ -36,9 +36,9 @@ train rows, tasks rebuilt by the recipe of the Nucleotide Transformer benchmark,
 
 {scores}
 
-No verdict follows from one seed. By 600 train rows of two of these tasks, features of random
-weights, never trained, did as well, and at `<start>` better. Use these weights to try the tools and
-as a start to compare with, not because they are known to help.
+No verdict follows from one seed. On two of these tasks with 600 train rows, features of random
+weights did as well, and better when read at `<start>`. Use these weights to try the tools and as a
+start to compare with, not because they are known to help.
 """
 
 
@@ -72,6 +72,7 @@ def card(file: Path) -> str:
     """The card of a weights file."""
     stored, run = run_of(file.stem)
     own = export.card(weights.read(file), digest(file), run_folder.events(run))
+    own = own.replace(f"# {run.name}\n", f"# {file.stem}\n", 1)
     return own + NOTE.format(name=file.stem, scores=scores(stored))
 
 

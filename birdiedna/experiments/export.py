@@ -127,8 +127,8 @@ def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
     count = sum(leaf.size for leaf in jax.tree.leaves(model.net))
     reads = "in both directions" if model.bidirectional else "from left to right"
     masked = any(of["type"] == "MaskedTokens" for _, of in model.config.get("objectives", []))
-    prefix = "ids.shape[1]  # all tokens" if masked else "300  # tokens before <start>"
-    mask = _MASK.format(prefix=prefix) if model.bidirectional else _CAUSAL
+    own = {"row": "ACGTACGT", "prefix": "L  # all tokens"} if masked else _PROMPT
+    mask = _MASK.format_map(own) if model.bidirectional else _CAUSAL
     known = _facts(model, events).items()
     facts = "\n".join(f"| {name} | {_cell(value)} |" for name, value in known if value)
     return _CARD.format(
@@ -202,13 +202,18 @@ _MASK = """It was trained to read what is before `<start>` in both directions. `
 causal by default, so such rows need a 4-D mask, with `attn_implementation="sdpa"`:
 
 ```python
-L, prefix = ids.shape[1], {prefix}
-place = torch.arange(L)
+import torch
+
+ids = tokenizer("{row}", return_tensors="pt").input_ids
+L, place = ids.shape[1], torch.arange(ids.shape[1])
+prefix = {prefix}
 seen = (place[None, :] <= place[:, None]) | ((place[:, None] < prefix) & (place[None, :] < prefix))
 logits = model(ids, attention_mask=seen[None, None]).logits
 ```
 
 Without the mask the output is wrong, without any error. `generate()` with it is untested."""
+_PROMPT = {"row": "ACGTACGT<start>"}
+_PROMPT["prefix"] = 'ids[0].tolist().index(tokenizer.convert_tokens_to_ids("<start>"))'
 _CARD = """---
 library_name: transformers
 license: apache-2.0

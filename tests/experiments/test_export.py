@@ -7,6 +7,7 @@ import pickle
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -109,6 +110,24 @@ def test_the_card_says_what_is_in_the_manifest_and_the_log(run, exported):
     wanted = (manifest["name"], manifest["command"], "chr20, chr21, chr22", "4-D mask")
     for said in (*wanted, f"| next_token, not trained on | {last['losses']['next_token']:.3f} |"):
         assert said in card
+
+
+def test_the_mask_of_the_card_shows_the_whole_prompt_to_the_prompt_alone(exported):
+    code = re.findall(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.DOTALL)[1]
+    found = []
+
+    def tokenizer(text, **_):
+        ids = [vocab.NAMES.index(token) for token in re.findall("<start>|.", text)]
+        return SimpleNamespace(input_ids=np.array([ids]))
+
+    def model(ids, attention_mask):
+        found.append(attention_mask[0, 0])
+        return SimpleNamespace(logits=None)
+
+    tokenizer.convert_tokens_to_ids = vocab.NAMES.index
+    exec(code.replace("import torch", "import numpy as torch"), locals())
+    prompt = np.arange(9) < 8
+    assert (found[0] == (np.tri(9, dtype=bool) | np.outer(prompt, prompt))).all()
 
 
 @pytest.mark.promise("Security: names from files are text in the book, never markup")
