@@ -185,9 +185,6 @@ the accuracies of {misfits} of {rows} rows, including TATA, are not counts over 
     | a misprint, or more rows than published | certain
 F1 is not the mean over both classes in all rows: that cannot exceed the accuracy \
     | F1 is above it in {above} of {cells} cells | only misprints | certain
-TATA was scored on {size} rows: {right[0]} right against {right[1]} \
-    | the only size that fits; {size_chance:.1g} expected by chance \
-    | means over batches; 14 rows and several interpretations were tried | likely
 {on_grid} were scored on {grid} rows, or as means over that many \
     | chance {grid_chance:.0e}; {searched_chance:.0e} after trying every denominator \
     | noticed afterwards | strong
@@ -196,12 +193,15 @@ TATA was scored on {size} rows: {right[0]} right against {right[1]} \
 rows were scored by different procedures \
     | counts over 3,000, counts over {grid} and misfits share no denominator \
     | each row could have batches of its own | strong
+TATA was scored on {size} rows: {right[0]} right against {right[1]} \
+    | the only size that fits; {size_chance:.1g} expected by chance \
+    | means over batches; 14 rows and several interpretations were tried | likely
 promoter and enhancer rows were scored on fewer rows than published | excess fits: {excess} \
     | three of 14 rows examined | suggestive at most
-rows were scored in batches of {batch}, the last one dropped \
-    | {batched} of {rows} rows fit, {batched_chance:.1f} expected | as by chance | none
 H2AFZ and H3K27me3: accuracy and F1 of one table of 3,000 rows | both pairs fit \
     | mostly due to the accuracies | weak
+rows were scored in batches of {batch}, the last one dropped \
+    | {batched} of {rows} rows fit, {batched_chance:.1f} expected | as by chance | none
 H3K36me3 and H3K4me1: which table F1 belongs to | accuracies fit 3,000, F1 does not \
     | as many fits as by chance | none
 """
