@@ -394,7 +394,7 @@ def faster(speed: Speed) -> tuple[str, str]:
         return "no run learned enough to reach a target", INCONCLUSIVE
     own, common = speed.own.mean(1), speed.common.mean(1)
     ratios = [statistics.mean_text(logs, speed.over, ".2f", np.exp) for logs in (own, common)]
-    text = "NTP takes {} times Birdie's steps to reach its own end, {} times to reach a common target"
+    text = "NTP takes {} times the steps of Birdie to its own end, {} times to a common target"
     text = text.format(*ratios)
     signs = [np.sign(np.add(*np.sign(statistics.t_interval(values)))) for values in (own, common)]
     if signs[0] <= 0 < signs[1]:
