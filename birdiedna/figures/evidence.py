@@ -62,7 +62,7 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
     ranked = frame.filter(rival=order[0] if order else None).sort("gap", descending=True)
     tasks = [*dict.fromkeys([*ranked["task"], *frame["task"]])]
     base = alt.Chart().encode(y=style.named_rows("task", tasks, limit=190))
-    dots = base.mark_circle(size=14, opacity=0.45).encode(
+    dots = base.mark_circle(size=14, opacity=0.45, color="currentColor").encode(
         x=alt.X("value:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
         tooltip=["task", "pair", "seed", *style.tips("+.3f", "value")],
     )

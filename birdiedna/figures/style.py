@@ -104,9 +104,9 @@ def band(low: float, high: float) -> alt.Chart:
 
 
 def end_labels(frame: pl.DataFrame, x: str, y: str, name: str, colour: alt.Color) -> Layers:
-    """Label each line (`name`) of a frame at its last point, in place of a legend.
+    """Label each line (`name`) of a frame by its last y, in place of a legend.
 
-    Labels are at least a tenth of the range of y apart.
+    Labels are behind the longest line, at least a tenth of the range of y apart.
     """
     base = alt.Chart(_ends(frame, x, y, name, 0.1 * reach(frame[y])))
     return _named(base.encode(x=f"{x}:Q", y="place:Q"), name, colour)
@@ -126,14 +126,17 @@ def reach(*values: pl.Series) -> float:
 
 
 def _ends(frame: pl.DataFrame, x: str, y: str, name: str, distance: float) -> pl.DataFrame:
-    """The last point of each line, with a `place` for its label at this distance from others."""
+    """The last y of each line, at the last x of all, so that no label lies on a longer line.
+
+    A `place` for each label is at this distance from others.
+    """
     means = frame.group_by(name, x, maintain_order=True).agg(pl.col(y).mean()).sort(x)
     last = means.group_by(name, maintain_order=True).last().sort(y)
     ends, places = last[y].to_list(), list[float]()
     for end in ends:
         places.append(max(end, places[-1] + distance) if places else end)
     shift = (sum(ends) - sum(places)) / max(1, len(places))  # centres labels on their lines
-    return last.with_columns(place=pl.Series(places, dtype=pl.Float64) + shift)
+    return last.with_columns(pl.col(x).max(), place=pl.Series(places, dtype=pl.Float64) + shift)
 
 
 def row_ends(

@@ -74,11 +74,12 @@ def test_gaps_are_shown_with_their_outcome(made):
 
 
 def test_labels_at_line_ends_do_not_overlap():
-    lines = {"who": [*"aabbcc"], "x": [0, 1] * 3, "y": [0.0, 0.5, 0.0, 0.51, 0.0, 1.0]}
+    lines = {"who": [*"aabbcc"], "x": [0, 1, 0, 2, 0, 1], "y": [0.0, 0.5, 0.0, 0.51, 0.0, 1.0]}
     colour = alt.Color("who:N")
     found = drawing.rows(style.end_labels(pl.DataFrame(lines), "x", "y", "who", colour))
     assert [(row["who"], row["y"]) for row in found] == [("a", 0.5), ("b", 0.51), ("c", 1.0)]
     assert found[1]["place"] - found[0]["place"] == pytest.approx(0.1)
+    assert {row["x"] for row in found} == {2}  # none on a longer line
     assert found[0]["place"] < 0.5 < 0.51 < found[1]["place"]
 
 
