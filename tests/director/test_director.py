@@ -1,5 +1,8 @@
 """Rewards, the reward model and the directors."""
 
+from dataclasses import replace
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,9 +85,9 @@ def test_reward_is_bounded_and_has_the_sign_of_the_improvement(before, after, po
 def test_classes_weigh_the_same_whatever_their_size(rounds):
     np.testing.assert_array_equal(reward_model.class_weights(CLASSES), [0.5, 0.5, 1, 1, 1, 1, 1])
     np.testing.assert_allclose(uniform(CLASSES), [1 / 12] * 2 + [1 / 6] * 5)
-    for report in rounds[2]:
-        total = 0.5 * report.rewards[:2].sum() + report.rewards[2:].sum()
-        assert float(report.total) == pytest.approx(float(total), abs=1e-6)
+    for one in (*rounds[1], *rounds[2]):
+        total = 0.5 * one.rewards[:2].sum() + one.rewards[2:].sum()
+        assert float(one.total) == pytest.approx(float(total), abs=1e-6)
 
 
 def test_the_reward_model_of_the_paper_has_2_63_million_parameters():
@@ -168,6 +171,33 @@ def test_every_decision_is_a_mixture_with_no_objective_starved(rounds):
     for decision in rounds[1]:
         assert float(decision.ratios.min()) > 5e-4
         assert float(decision.ratios.sum()) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_decision_is_the_mean_of_the_best_candidates_and_the_floor(rounds):
+    state = rounds[0][-1]
+    drawn = candidates(jax.random.split(director._round_key(state, 1), 3)[0], 256, N)
+    rewards = jax.vmap(partial(director.score, state, director.recall(state)))(drawn)
+    best = np.argsort(-(0.5 * rewards[:, :2].sum(1) + rewards[:, 2:].sum(1)))[: BIRDIE.best]
+    decision = BIRDIE.propose(state, 4095, 4096)
+    assert not decision.explored
+    np.testing.assert_allclose(decision.ratios, 0.98 * drawn[best].mean(0) + 0.02 / N, rtol=1e-5)
+
+
+def test_the_rate_of_a_fit_rises_and_falls_and_gradients_are_clipped_and_weights_decay():
+    fit = Fit(iterations=4, low=0.1, peak=0.5, weight_decay=0.0)
+
+    def updates(fit, gradients, weight=0.0):
+        tx, weight, found = reward_model.optimizer(fit), jnp.float32(weight), []
+        state = tx.init(weight)
+        for gradient in map(jnp.float32, gradients):
+            update, state = tx.update(gradient, state, weight)
+            found.append(float(update))
+        return found
+
+    assert updates(fit, [1.0] * 5) == pytest.approx([-0.1, -0.3, -0.5, -0.3, -0.1], rel=1e-4)
+    assert updates(fit, [1.0, 100.0]) == pytest.approx([-0.1, -0.3], rel=1e-4)
+    decayed = updates(replace(fit, weight_decay=0.2), [0.0], 2.0)
+    assert decayed == pytest.approx([-0.1 * 0.2 * 2.0])
 
 
 def test_the_initial_action_is_kept_before_the_warm_up_ends(rounds):
