@@ -57,8 +57,8 @@ def unsupported(implementation: str, head_width: int, dtype: jnp.dtype) -> str:
 def fastest(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) -> str:
     """The fastest implementation of a device for such rows.
 
-    For long rows none keeps all scores for the backward pass. A warning says, once, why the
-    device's own kernel is not used.
+    For long rows none but "blocks" on a GPU keeps all scores for the backward pass. A warning says,
+    once, why the device's own kernel is not used.
     """
     kernel = ""
     if device.platform == "gpu":
