@@ -337,7 +337,7 @@ def mean_gap(gaps: Gaps, score: str = "MCC", rivals: int = 1) -> tuple[str, str]
     if not gaps.values.size:
         return NOTHING
     text = f"mean gap {_interval(gaps.values.mean(1), gaps.over)} {score}"
-    text = "; ".join(filter(None, (text, statistics.without_one(gaps))))
+    text = statistics.and_without_one(text, gaps)
     return text, _settled(verdicts.on_average(gaps.values, rivals), gaps.over)
 
 
@@ -382,7 +382,7 @@ def consistent(gaps: Gaps) -> tuple[str, str]:
     edges = statistics.interval_text(float(found.tasks_low), float(found.tasks_high), "+")
     if edges and len(gaps.tasks) > 2:  # that of two tasks is wider than any MCC
         text += f", over tasks {edges}"
-    text = "; ".join(filter(None, (text, statistics.without_one(gaps))))
+    text = statistics.and_without_one(text, gaps)
     return text, _settled(found.verdict, gaps.over)
 
 

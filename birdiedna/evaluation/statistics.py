@@ -504,6 +504,11 @@ def without_one(gaps: Gaps) -> str:
     return f"without {task} {sided(rest.mean())}{inside}{note}"
 
 
+def and_without_one(text: str, gaps: Gaps) -> str:
+    """A text on a mean gap, followed by `without_one`."""
+    return "; ".join(filter(None, (text, without_one(gaps))))
+
+
 def answer(found: Gaps, first: str, second: str) -> str:
     """The mean gap over tasks (fixed) as a sentence, whose answer depends on its `interval`.
 
@@ -516,12 +521,11 @@ def answer(found: Gaps, first: str, second: str) -> str:
     whole, count = interval(found.values.mean(1)), len(found.tasks)
     gap = f"mean gap over {quantity(count, 'tasks')} {sided(whole['gap'])} MCC"
     edges = interval_text(whole["low"], whole["high"], "+")
-    alone = without_one(found)
-    rest = f"; {alone}" if alone else ""
     unsure = whole["outcome"] == "inconclusive"
     if not edges or unsure and whole["high"] - whole["low"] < _ROUNDING:
         who = "Seeds with equal gaps" if edges else "A single seed"
-        return f"{who} cannot tell which of {one} and {other} is better ({gap}){rest}"
+        text = f"{who} cannot tell which of {one} and {other} is better ({gap})"
+        return and_without_one(text, found)
     means = found.values.mean(0)
     carried = ", by one task alone" if count > 1 and means.sum() <= means.max() else ""
     end = {
@@ -530,5 +534,5 @@ def answer(found: Gaps, first: str, second: str) -> str:
         "equivalent": f"did not beat {other} here: they are within ±{band:g} MCC",
         "inconclusive": f"did not beat {other} here, nor was it clearly worse",
     }[whole["outcome"]]
-    text = f"{one} {end} ({gap}, 95 % interval over {found.over} {edges}){rest}"
-    return text[0].upper() + text[1:]
+    text = f"{one} {end} ({gap}, 95 % interval over {found.over} {edges})"
+    return and_without_one(text[0].upper() + text[1:], found)

@@ -212,8 +212,10 @@ logits = model(ids, attention_mask=seen[None, None]).logits
 ```
 
 Without the mask the output is wrong, without any error. `generate()` with it is untested."""
-_PROMPT = {"row": "ACGTACGT<start>"}
-_PROMPT["prefix"] = 'ids[0].tolist().index(tokenizer.convert_tokens_to_ids("<start>"))'
+_PROMPT = {
+    "row": "ACGTACGT<start>",
+    "prefix": 'ids[0].tolist().index(tokenizer.convert_tokens_to_ids("<start>"))',
+}
 _CARD = """---
 library_name: transformers
 license: apache-2.0

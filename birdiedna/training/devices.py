@@ -237,12 +237,9 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def whole(net: T, mesh: Mesh) -> T:
-    """Weights that may be divided, whole on every device, for one use within a program.
-
-    Otherwise heads would be divided too, which cuDNN's attention refuses.
-    """
-    return jax.lax.with_sharding_constraint(net, replicated(mesh))
+def whole(tree: T, mesh: Mesh) -> T:
+    """Arrays that may be divided, whole on every device, within a program."""
+    return jax.lax.with_sharding_constraint(tree, replicated(mesh))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

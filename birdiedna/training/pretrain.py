@@ -389,7 +389,8 @@ def advance(
         total = batch.weights.sum() if config.loss_average == "token" else config.rows
 
         def loss(net: Transformer, part: Batch) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            nats, tokens = row_losses(devices.whole(net, mesh), part, bidirectional)
+            net = devices.whole(net, mesh)  # else heads are divided too, which cuDNN refuses
+            nats, tokens = row_losses(net, part, bidirectional)
             return weighed(nats, tokens, config.loss_average).sum() / total, (nats, tokens)
 
         state, value, (nats, tokens), norm = optimizers.update(
@@ -403,7 +404,7 @@ def advance(
     batches, starts = each(draw, state.step + jnp.arange(config.chunk_steps))
     batches = jax.lax.with_sharding_constraint(batches, devices.sharded(mesh))
     state, steps = jax.lax.scan(step, state, (batches, starts))
-    return state, jax.lax.with_sharding_constraint(steps, devices.replicated(mesh))
+    return state, devices.whole(steps, mesh)
 
 
 def least_bytes(config: PretrainConfig) -> int:
@@ -432,7 +433,7 @@ def evaluate(net: Transformer, batch: Batch, config: PretrainConfig, mesh: Mesh)
     nats, tokens = jax.lax.map(lambda part: row_losses(net, part, config.bidirectional), parts)
     shape = (batch.tokens.shape[0], -1)
     losses = nats.reshape(shape).sum(axis=1) / tokens.reshape(shape).sum(axis=1)
-    return jax.lax.with_sharding_constraint(losses, devices.replicated(mesh))
+    return devices.whole(losses, mesh)
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"), donate_argnums=0)
