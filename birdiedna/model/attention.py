@@ -14,9 +14,9 @@ import jax.numpy as jnp
 
 from birdiedna.model.cpu_kernels import BLOCK, NEVER, attend_blocks, sees
 
-IMPLEMENTATIONS = ("auto", "blocks", "einsum", "xla", "cudnn", "flash")
-#: Kernels that need rows of a multiple of this many slots; other rows are padded.
-MULTIPLES = {"cudnn": 64, "flash": BLOCK}
+IMPLEMENTATIONS = ("auto", "blocks", "chunks", "einsum", "xla", "cudnn", "flash")
+#: Implementations that need rows of a multiple of this many slots; other rows are padded.
+MULTIPLES = {"chunks": BLOCK, "cudnn": 64, "flash": BLOCK}
 
 
 def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str) -> jax.Array:
@@ -35,13 +35,14 @@ def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str
     # no token sees the padding after it
     pads = (0, 0), (0, -length % MULTIPLES.get(implementation, 1)), (0, 0), (0, 0)
     q, k, v = (jnp.pad(x, pads) for x in (q_BLHK, k_BLHK, v_BLHK))
-    if implementation == "blocks":
-        return attend_blocks(q, k, v, prefix)
-    if implementation == "einsum":
-        return attend_einsum(q, k, v, prefix)
-    if implementation == "flash":
-        return attend_flash(q, k, v, prefix)[:, :length]
-    return attend_kernels(q, k, v, prefix, implementation)[:, :length]
+    functions = {
+        "blocks": attend_blocks,
+        "chunks": attend_chunks,
+        "einsum": attend_einsum,
+        "flash": attend_flash,
+    }
+    kernels = partial(attend_kernels, implementation=implementation)
+    return functions.get(implementation, kernels)(q, k, v, prefix)[:, :length]
 
 
 def unsupported(implementation: str, head_width: int, dtype: jnp.dtype) -> str:
@@ -55,10 +56,9 @@ def unsupported(implementation: str, head_width: int, dtype: jnp.dtype) -> str:
 
 
 def fastest(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) -> str:
-    """The fastest implementation of a device for such rows.
+    """The fastest implementation of a device for such rows; none keeps all scores of long rows.
 
-    For long rows none but "blocks" on a GPU keeps all scores for the backward pass. A warning says,
-    once, why the device's own kernel is not used.
+    A warning says, once, why the device's own kernel is not used.
     """
     kernel = ""
     if device.platform == "gpu":
@@ -68,7 +68,8 @@ def fastest(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) 
     # JAX cannot split a Pallas kernel over devices
     if device.platform == "tpu" and jax.device_count() == 1:
         kernel = "flash"
-    plain = "blocks" if length > BLOCK else "einsum"
+    long = "blocks" if device.platform == "cpu" else "chunks"
+    plain = long if length > BLOCK else "einsum"
     if not kernel:
         return plain
     if reason := unsupported(kernel, head_width, dtype):
@@ -82,14 +83,39 @@ def _warn_once(text: str) -> None:
     warnings.warn(text, stacklevel=3)
 
 
-def attend_einsum(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None) -> jax.Array:
-    """All scores at once by plain einsums: the shortest code, fastest for short rows."""
-    L, K = q_BLHK.shape[1], q_BLHK.shape[3]
-    scores = jnp.einsum("bqhk,bshk->bhqs", q_BLHK, k_BLHK, preferred_element_type=jnp.float32)
-    place = jnp.arange(L)
-    seen = sees(place[None, None, :, None], place[None, None, None, :], prefix)
+def attend_einsum(
+    q_BQHK, k_BLHK, v_BLHK, prefix: jax.Array | None, first: jax.Array | int = 0
+) -> jax.Array:
+    """All scores at once by plain einsums: the shortest code, fastest for short rows.
+
+    The Q queries are those of the row's slots from `first` on.
+    """
+    Q, K = q_BQHK.shape[1], q_BQHK.shape[3]
+    scores = jnp.einsum("bqhk,bshk->bhqs", q_BQHK, k_BLHK, preferred_element_type=jnp.float32)
+    query, key = first + jnp.arange(Q), jnp.arange(k_BLHK.shape[1])
+    seen = sees(query[None, None, :, None], key[None, None, None, :], prefix)
     weights = jax.nn.softmax(jnp.where(seen, scores * K**-0.5, NEVER), axis=-1)
     return jnp.einsum("bhqs,bshk->bqhk", weights.astype(v_BLHK.dtype), v_BLHK)
+
+
+@jax.checkpoint
+def attend_chunks(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None) -> jax.Array:
+    """`attend_einsum` for a block of queries at a time, so that no more scores exist at once.
+
+    For GPUs and TPUs without a kernel of their own. Scores are recomputed in the backward pass.
+    """
+    B, L, H, K = q_BLHK.shape
+    dtype = q_BLHK.dtype
+    k, v = (x.astype(jnp.float32) for x in (k_BLHK, v_BLHK))  # their gradients are sums of chunks
+
+    @partial(jax.checkpoint, prevent_cse=False)
+    def chunk(numbered: tuple[jax.Array, jax.Array]) -> jax.Array:
+        first, q = numbered
+        return attend_einsum(q, k.astype(dtype), v.astype(dtype), prefix, first)
+
+    queries = q_BLHK.reshape(B, L // BLOCK, BLOCK, H, K).swapaxes(0, 1)
+    values = jax.lax.map(chunk, (jnp.arange(0, L, BLOCK), queries))
+    return values.swapaxes(0, 1).reshape(q_BLHK.shape)
 
 
 def attend_kernels(

@@ -45,7 +45,7 @@ def test_every_implementation_equals_the_dense_mask_at_every_length(length, pref
     *qkv, gradient = arrays(length, heads=1)
     ends = [(0, 0), (1, min(length, cpu_kernels.BLOCK)), (length // 2, length)]
 
-    names = ("auto", "blocks", "einsum", "xla")
+    names = ("auto", "blocks", "chunks", "einsum", "xla")
 
     @jax.jit  # one program for all, since compiling is most of the time
     def every(prefix, gradient, *qkv):
@@ -71,7 +71,7 @@ def test_a_named_kernel_refuses_heads_it_does_not_support_with_the_remedy(width,
         attention.attend(rows, rows, rows, None, "cudnn")
 
 
-@pytest.mark.parametrize("name", ["einsum", "xla", "blocks"])
+@pytest.mark.parametrize("name", ["einsum", "xla", "blocks", "chunks"])
 def test_bfloat16_differs_by_its_rounding_only(name):
     prefix = jnp.asarray([0, 100, 300])
     exact = by(name)(*arrays(300, rows=3)[:3], prefix)
@@ -90,8 +90,10 @@ def sizes(jaxpr):
                 yield from sizes(inner)
 
 
-@pytest.mark.parametrize(("name", "makes"), [("blocks", False), ("einsum", True)])
-def test_blocks_make_no_tensor_of_all_scores_forward_or_backward(name, makes):
+@pytest.mark.parametrize(
+    ("name", "makes"), [("blocks", False), ("chunks", False), ("einsum", True)]
+)
+def test_blocks_and_chunks_make_no_tensor_of_all_scores_forward_or_backward(name, makes):
     length = 4 * cpu_kernels.BLOCK
     q, k, v, gradient = arrays(length, rows=3)
     value = lambda *qkv: (by(name)(*qkv, jnp.asarray([0, 9, length])) * gradient).sum()
@@ -127,10 +129,10 @@ BF16, F32 = jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float32)
         ("gpu", "8.0", 320, 128, BF16, "cudnn"),
         ("gpu", "9.0", 301, 64, BF16, "cudnn"),
         ("gpu", "9.0", 97, 64, F32, "einsum"),
-        ("gpu", "9.0", 1024, 64, F32, "blocks"),
-        ("gpu", "9.0", 1024, 60, BF16, "blocks"),
-        ("gpu", "7.5", 1024, 64, BF16, "blocks"),
-        ("gpu", "gfx942", 1024, 64, BF16, "blocks"),
+        ("gpu", "9.0", 1024, 64, F32, "chunks"),
+        ("gpu", "9.0", 1024, 60, BF16, "chunks"),
+        ("gpu", "7.5", 1024, 64, BF16, "chunks"),
+        ("gpu", "gfx942", 1024, 64, BF16, "chunks"),
         ("tpu", None, 1024, 64, BF16, "flash"),
         ("tpu", None, 300, 64, F32, "flash"),
     ],
@@ -147,9 +149,9 @@ def test_auto_takes_an_implementation_that_the_device_has(
             assert attention.fastest(device, length, width, dtype) == way
     # one warning where the device has a kernel that does not take these rows
     has_kernel = platform == "tpu" or capability in ("9.0", "8.0")
-    assert len(warned) == (has_kernel and way in ("blocks", "einsum"))
+    assert len(warned) == (has_kernel and way in ("chunks", "einsum"))
 
 
 def test_several_tpus_take_no_pallas_kernel(monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 8)
-    assert attention.fastest(SimpleNamespace(platform="tpu"), 1024, 64, BF16) == "blocks"
+    assert attention.fastest(SimpleNamespace(platform="tpu"), 1024, 64, BF16) == "chunks"
