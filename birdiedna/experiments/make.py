@@ -6,7 +6,7 @@ Chapters, the command line and remote machines all use this loop.
 import shutil
 import sys
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -90,13 +90,13 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
     for spec in suite:
         run_folder.check_name(place.folder / spec.name)
     may_stop, said = place.failures is not None, ""
-    alone: set[str] = set()  # runs that failed together are tried one by one
+    most: dict[str, int] = {}  # runs that failed together are made by half as many
     left = suite
     while left := _left(left, place):
         if may_stop and (stopped := devices.agree_to_stop(ask())):
             raise stopped
         may_stop = True
-        groups = ([s for s in of if _can_begin(s, place)] for of in _groups(left, alone))
+        groups = ([s for s in of if _can_begin(s, place)] for of in _groups(left, most))
         if not (group := next(filter(None, groups), [])):
             waits = f"waiting for {left[0].start or left[0].name}, which another process makes"
             if waits != said:
@@ -105,12 +105,12 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
             continue
         devices.require(place.device)
         data: Any = place.read(group[0])
-        group = _together(group, place, data)
+        group = _together(group, place, most, data)
         try:
             _make(group, place, data, ask)
         except Failed as error:
             if len(group) > 1:
-                alone |= {spec.name for spec in group}
+                most |= {spec.name: len(group) // 2 for spec in group}
             elif place.failures is None:
                 raise error.__cause__ or error from None
             else:
@@ -138,7 +138,7 @@ def _can_begin(spec: RunSpec, place: Workplace) -> bool:
     return bool(devices.broadcast_from_first(np.bool_(can)))
 
 
-def _groups(suite: Iterable[RunSpec], alone: Container[str]) -> list[list[RunSpec]]:
+def _groups(suite: Iterable[RunSpec], most: Mapping[str, int]) -> list[list[RunSpec]]:
     """Runs that can be made together, except on a CPU: fine-tunings of one task and protocol, and
     pre-trainings that differ only in the seed.
 
@@ -149,17 +149,20 @@ def _groups(suite: Iterable[RunSpec], alone: Container[str]) -> list[list[RunSpe
     for spec in suite:
         key: Any = spec.name
         config = spec.config
-        if spec.name not in alone and _at_once(spec) > 1:
-            key = config, str(spec.data)
+        if (number := _at_once(spec, most)) > 1:
+            key = number, config, str(spec.data)
             if isinstance(config, FinetuneConfig):
-                key = spec.task, replace(config, bidirectional=True), str(spec.rows)
+                key = number, spec.task, replace(config, bidirectional=True), str(spec.rows)
                 groups[key] = groups.pop(key, [])
         groups.setdefault(key, []).append(spec)
     return list(groups.values())
 
 
-def _at_once(spec: RunSpec, data: Any = None) -> int:
-    """How many runs like this one fit the device together; `data` if they are read already."""
+def _at_once(spec: RunSpec, most: Mapping[str, int], data: Any = None) -> int:
+    """How many runs like this one fit the device together; `data` if they are read already.
+
+    No more than `most` has for its name.
+    """
     config = spec.config
     if isinstance(config, FinetuneConfig):
         slots = row_slots(data[0].tokens.shape[1] if data else 1)
@@ -167,10 +170,13 @@ def _at_once(spec: RunSpec, data: Any = None) -> int:
         return 1  # a Llama's start has a seed; several devices have one pre-training
     else:
         slots = config.slots
-    return devices.runs_at_once(config.rows * slots * config.model.width * config.model.blocks)
+    number = devices.runs_at_once(config.rows * slots * config.model.width * config.model.blocks)
+    return min(number, most.get(spec.name, number))
 
 
-def _together(group: Sequence[RunSpec], place: Workplace, data: Any) -> list[RunSpec]:
+def _together(
+    group: Sequence[RunSpec], place: Workplace, most: Mapping[str, int], data: Any
+) -> list[RunSpec]:
     """The runs of a group at the same step as its first, up to as many as fit the device."""
     if len(group) == 1:
         return [group[0]]
@@ -181,7 +187,7 @@ def _together(group: Sequence[RunSpec], place: Workplace, data: Any) -> list[Run
 
     first = step(group[0])
     alike = (spec for spec in group if spec is group[0] or step(spec) == first)
-    return list(islice(alike, _at_once(group[0], data)))
+    return list(islice(alike, _at_once(group[0], most, data)))
 
 
 def finished(folder: Path, remake: bool = False) -> bool:

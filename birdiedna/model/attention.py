@@ -7,6 +7,7 @@ B rows, L slots, H heads, K head size; softmax is always in float32.
 
 import re
 import warnings
+from collections.abc import Callable
 from functools import cache, partial
 
 import jax
@@ -35,7 +36,7 @@ def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str
     # no token sees the padding after it
     pads = (0, 0), (0, -length % MULTIPLES.get(implementation, 1)), (0, 0), (0, 0)
     q, k, v = (jnp.pad(x, pads) for x in (q_BLHK, k_BLHK, v_BLHK))
-    functions = {
+    functions: dict[str, Callable[..., jax.Array]] = {
         "blocks": attend_blocks,
         "chunks": attend_chunks,
         "einsum": attend_einsum,

@@ -346,7 +346,7 @@ def numbers(events):
     return [value for event in events for value in event.values() if not isinstance(value, str)]
 
 
-def test_fine_tunings_of_a_task_train_together_and_fail_alone(finished, monkeypatch):
+def test_fine_tunings_of_a_task_train_together_then_by_halves_and_fail_alone(finished, monkeypatch):
     """As on an accelerator, where several runs are one program."""
     moved, made = plans.read(finished), []
     tuned = [run for run in moved.runs if (run.kind, run.task) == ("finetune", "one")]
@@ -362,10 +362,10 @@ def test_fine_tunings_of_a_task_train_together_and_fail_alone(finished, monkeypa
         return events(group, *given)
 
     monkeypatch.setattr(make, "_events", train)
-    at_once = lambda spec, data=None: 3 if spec.kind == "finetune" else 1
-    monkeypatch.setattr(make, "_at_once", at_once)
+    monkeypatch.setattr(make.devices, "runs_at_once", lambda work: 4)
     plans.work(finished)
-    assert made == [["birdie", "ntp", "uniform"], ["birdie"], ["ntp"], ["uniform"], ["random"]]
+    halves = ["birdie", "ntp"], ["uniform", "random"]
+    assert made == [[*halves[0], *halves[1]], halves[0], ["birdie"], ["ntp"], halves[1]]
     assert list(moved.failures()) == [fails.name]
     monkeypatch.setattr(make, "_events", events)
     (finished / "failures.json").unlink()
@@ -377,7 +377,7 @@ def test_fine_tunings_of_a_task_train_together_and_fail_alone(finished, monkeypa
         assert [event.keys() for event in again] == [event.keys() for event in logged[run.name]]
         assert numbers(again) == pytest.approx(numbers(logged[run.name]), rel=1e-5)
     together = [run_folder.read(moved.place(run.name), "manifest").get("together") for run in tuned]
-    assert together == [3, 3, 3, None]
+    assert together == [4] * 4
 
 
 def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
