@@ -211,7 +211,7 @@ def attention_errors(limit_s: float, lengths: Sequence[int] = LENGTHS) -> Found:
 def attention_cases(lengths: Sequence[int]) -> list[tuple[str, int]]:
     """Kind and length of every check: "auto" at all lengths, each other kind once."""
     short = 2 * attention.MULTIPLES["flash"]
-    others = [(kind, short) for kind in ("xla", "einsum") if kind != usual(short)]
+    others = [(kind, short) for kind in ("xla", "einsum", "chunks") if kind != usual(short)]
     return [("auto", length) for length in lengths] + others
 
 

@@ -112,7 +112,7 @@ def test_a_measurement_whose_parent_was_killed_ends_before_its_next_stage(monkey
 
 
 def test_attention_that_is_wrong_or_late_is_no_row(monkeypatch):
-    wrong = lambda q, k, v, prefix, kind: jnp.nan * q
+    wrong = lambda q, k, v, prefix, implementation: jnp.nan * q
     monkeypatch.setattr(accelerator, "attention_cases", lambda _: [("xla", 8), ("auto", 8)])
     monkeypatch.setattr(accelerator.attention, "attend_kernels", wrong)
     rows, noted = accelerator.attention_errors(100, (8,))
@@ -125,7 +125,7 @@ def test_on_a_gpu_every_kind_is_checked_once_and_kernels_are_those_of_its_stream
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(accelerator, "usual", lambda length: "cudnn")
     assert accelerator.attention_cases((1024, 301)) == [
-        *[("auto", 1024), ("auto", 301), ("xla", 256), ("einsum", 256)]
+        *[("auto", 1024), ("auto", 301), ("xla", 256), ("einsum", 256), ("chunks", 256)]
     ]
     event = SimpleNamespace(name="a_fusion", duration_ns=2_000_000)
     line = lambda name: SimpleNamespace(name=name, events=[event])
