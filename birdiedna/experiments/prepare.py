@@ -1,19 +1,16 @@
 """Write a plan: all runs with their configs, and their data as .npz files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from birdiedna import tasks as benchmark
 from birdiedna.data import genome as genomes
 from birdiedna.data.files import digest, sums, whole
 from birdiedna.experiments import plan as plans
-from birdiedna.experiments import run_spec
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import Profile, check_arm, profile
-from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.experiments.runs import Live
 from birdiedna.experiments.sources import Sources, available_tasks, read_genome
 from birdiedna.training import environment, run_folder
@@ -34,8 +31,8 @@ def prepare(
 ) -> Plan:
     """Write a plan of `runs.suite`, atomically; an existing plan of the same runs stays.
 
-    If other code prepared that plan, it is updated to this code: finished runs stay, even if a
-    config has gained a field, and failed runs will be retried.
+    If other code prepared that plan, it is updated to this code: finished runs stay, and failed
+    runs will be retried.
 
     Args:
       folder: a new folder, or that of the same plan.
@@ -114,7 +111,10 @@ def _again(plan: Plan, sources: Sources) -> Plan:
     """The existing plan, updated to this code; ValueError if it is another plan."""
     stored = plans.stored(plan.folder)
     if [run["name"] for run in stored.get("runs", ())] != [run.name for run in plan.runs]:
-        plan = plan._replace(runs=_named_before(stored, plan))
+        raise ValueError(
+            f"{plan.folder} contains another plan, of other settings, data or configs; give "
+            "another folder"
+        )
     code = stored.get("prepared", {}).get("code")
     if (stored.get("format"), code) == (plans.FORMAT, plan.prepared["code"]):
         return plans.read(plan.folder)
@@ -125,21 +125,3 @@ def _again(plan: Plan, sources: Sources) -> Plan:
     for path in plan.folder.glob("failures*.json"):
         path.unlink()
     return plan
-
-
-def _named_before(stored: Mapping[str, Any], plan: Plan) -> tuple[RunSpec, ...]:
-    """The runs of a stored plan under their old names, from before a config gained a field.
-
-    ValueError if they differ from those of the plan in more than new fields at their defaults.
-    """
-    facts = lambda run: (run.arm, run.kind, run.task, run.seed, run.finetune_seed, dict(run.data))
-    try:
-        found = tuple(run_spec.parse(run) for run in stored.get("runs", ()))
-    except ValueError:
-        found = ()
-    if [(facts(run), run.config) for run in found] != [(facts(r), r.config) for r in plan.runs]:
-        raise ValueError(
-            f"{plan.folder} contains another plan, of other settings, data or configs; give "
-            "another folder"
-        )
-    return found

@@ -263,9 +263,6 @@ def _reached(run: RunSpec, made: Path) -> int:
     if begun and (other := {path.name for path in made.iterdir()} ^ {*_BEGUN, "checkpoints"}):
         raise ValueError(f"{min(other)} is missing or unexpected")
     wanted, found = run_folder.to_json(run.record()), run_folder.read(made, "config")
-    if not begun:
-        with suppress(ValueError):  # its config may lack newer fields
-            found = found | run_folder.to_json(config_json.read(made))
     if differ := run_folder.differences(found, wanted):
         raise ValueError(f"it has another config: {differ}")
     if not begun:

@@ -20,7 +20,6 @@ from made_rows import different
 
 from birdiedna.cli import data
 from birdiedna.cli.parser import parser
-from birdiedna.data import stored
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
 from birdiedna.experiments import collect, config_json, cost, make, prepare, profiles
@@ -396,40 +395,6 @@ def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
     assert not again.failures()
     assert all(row["standing"] == "finished" for row in plans.table(again))
     said("plan", "work", finished)
-
-
-def test_a_plan_of_configs_without_a_newer_field_keeps_its_names_and_finished_runs(
-    finished, wanted, refused
-):
-    """A new field with a default changes the hash in every name."""
-    now = plans.read(finished)
-    old = lambda name: f"{name[:-8]}01234567" if name not in ("", "random") else name
-    path = finished / "plan.json"
-    found = json.loads(path.read_text())
-    for run in found["runs"]:
-        if run["kind"] == "finetune":
-            del run["config"]["patience_evaluations"]
-        place = now.place(run["name"])
-        facts = run_folder.read(place, "manifest") | {"name": old(run["name"])}
-        run_folder.write_manifest(place, facts)
-        place.rename(place.with_name(old(run["name"])))
-        run |= {"name": old(run["name"]), "start": old(run["start"])}
-    found["prepared"]["code"] = "0123456789abcdef"
-    path.write_text(json.dumps(stored.sealed(found)))
-    again = prepare.prepare(finished, **wanted)
-    assert [run.name for run in again.runs] == [old(run.name) for run in now.runs]
-    assert {row["standing"] for row in plans.table(plans.read(finished))} == {"finished"}
-    with pytest.raises(ValueError, match="contains another plan"):
-        prepare.prepare(finished, **wanted | {"seeds": (1,)})
-    begun = again.place(next(run.name for run in again.runs if run.kind == "finetune"))
-    partial = begun.rename(begun.with_name(f"{begun.name}.partial"))
-    (partial / "manifest.json").unlink()
-    config = json.loads((partial / "config.json").read_text())
-    del config["patience_evaluations"]
-    (partial / "config.json").write_text(json.dumps(config))
-    error = refused("plan", "work", finished)
-    assert "patience_evaluations: stored None, now 0" in error
-    assert f"start again: rm -r {shlex.quote(str(partial))}" in error
 
 
 def test_a_run_that_does_not_fit_its_start_is_noted_and_others_run(finished):

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tarfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -400,20 +399,6 @@ def test_a_crafted_run_is_refused_in_one_line(
     (packed / "SHA256SUMS").write_text(f"{sums}  part-000.tar\n")
     assert said in refused("remote", "unpack", elsewhere, packed)
     assert not list(elsewhere.glob("runs/*")) and not (elsewhere / "unpacked.tmp").exists()
-
-
-@pytest.mark.usefixtures("worked")
-def test_a_finished_run_of_a_config_without_a_newer_field_is_that_of_the_plan(plan, tmp_path):
-    run = next(run for run in plan.runs if run.kind == "finetune")
-    place = shutil.copytree(plan.place(run.name), tmp_path / run.name)
-    config = json.loads((place / "config.json").read_text())
-    del config["patience_evaluations"]
-    (place / "config.json").write_text(json.dumps(config))
-    run_folder.write_manifest(place, json.loads((place / "manifest.json").read_text()))
-    assert remote._reached(run, place) == run.config.steps
-    other = replace(run, config=replace(run.config, patience_evaluations=3))
-    with pytest.raises(ValueError, match="patience_evaluations: stored"):
-        remote._reached(other, place)
 
 
 def test_a_missing_damaged_or_foreign_part_is_refused_in_one_line(plan, elsewhere, refused):
