@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from birdiedna import tasks
-from birdiedna.data import cache, catalog, fasta, files, genome, sample
+from birdiedna.data import cache, catalog, fasta, files, genome
 from birdiedna.data.catalog import Entry
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT, Genome
@@ -28,14 +28,14 @@ _LISTED = 30
 def list_entries(given: argparse.Namespace) -> int:
     """`birdiedna data list`."""
     for name in given.name:
-        _print_entry(catalog.named(name), given.cache)
+        _print_entry(catalog.named(name))
     if not given.name:
         columns = "{:34s}{:8s}{:10s}{:15s}{:10s}{}".format
         print(columns("name", "kind", "content", "size", "fetched", "licence"))
         for entry in catalog.ENTRIES:
-            content, size, state = _content(entry), _size(entry), _state(entry, given.cache)
+            content, size, state = _content(entry), _size(entry), _state(entry)
             print(columns(entry.name, entry.kind, content, size, state, entry.licence))
-        print(f"cache: {given.cache or files.default_cache()}; more: birdiedna data list NAME")
+        print(f"cache: {files.default_cache()}; more: birdiedna data list NAME")
     return 0
 
 
@@ -48,8 +48,8 @@ def _content(entry: Entry) -> str:
     return quantity(len(entry.tasks), "tasks")
 
 
-def _state(entry: Entry, folder: Path | None) -> str:
-    fetched, total = cache.fetched(entry, folder), len(entry.files)
+def _state(entry: Entry) -> str:
+    fetched, total = cache.fetched(entry), len(entry.files)
     return "no" if not fetched else "yes" if fetched == total else f"{fetched} of {total}"
 
 
@@ -58,9 +58,9 @@ def _size(entry: Entry) -> str:
     return entry.size if len(sizes) < len(entry.files) else f"{sum(sizes):,}"
 
 
-def _print_entry(entry: Entry, folder: Path | None) -> None:
+def _print_entry(entry: Entry) -> None:
     print(f"{entry.name}: {entry.title}")
-    print(f"  size: {_size(entry)}; fetched: {_state(entry, folder)}")
+    print(f"  size: {_size(entry)}; fetched: {_state(entry)}")
     print(f"  licence: {entry.licence}\n  cite: {entry.citation}")
     held = ", ".join(entry.held_out) or "nothing; splits are not by chromosome"
     if entry.kind != "weights":
@@ -95,7 +95,7 @@ def _rows(rows: catalog.Rows | None) -> str:
 def fetch(given: argparse.Namespace) -> int:
     """`birdiedna data fetch`."""
     contigs = tuple(filter(None, given.contigs.split(",")))
-    path = cache.fetch(given.what, cache=given.cache, from_file=given.from_file, contigs=contigs)
+    path = cache.fetch(given.what, from_file=given.from_file, contigs=contigs)
     named = shell(f"{given.what}:{','.join(contigs)}" if contigs else given.what)
     print(f"{given.what}: {path}")
     if path.is_dir() or tables.is_labelled(path):
@@ -106,8 +106,6 @@ def fetch(given: argparse.Namespace) -> int:
     else:
         print(f"  use it: birdiedna pretrain --genome {named}")
         print(f"  contigs of {_HELD_OUT} are never trained on")
-    if given.cache:
-        print(f"  later commands find it with BIRDIEDNA_CACHE={shell(str(given.cache))}")
     return 0
 
 
@@ -144,7 +142,12 @@ def _check(text: str, how: Reading) -> None:
                 "again"
             )
         print(f"{entry.name}: {quantity(len(found), 'contigs')}, lengths as expected")
-    _describe(path, text, how)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder; give one that exists")
+    if path.is_dir() or tables.is_labelled(path):
+        _describe_tasks(path, text, how)
+    else:
+        _describe_genome(path, text)
 
 
 def reading(given: argparse.Namespace) -> Reading:
@@ -154,19 +157,10 @@ def reading(given: argparse.Namespace) -> Reading:
     return Reading(columns, given.length, given.reference, given.skip_missing)
 
 
-def _describe(place: Path, named: str, how: Reading = Reading()) -> None:
-    """Describe a file or folder; `named` is its name on the command line."""
-    if not place.exists():
-        raise FileNotFoundError(f"{place}: no such file or folder; give one that exists")
-    if place.is_dir() or tables.is_labelled(place):
-        _describe_tasks(place, named, how)
-    else:
-        _describe_genome(place, named)
-
-
 def _describe_tasks(place: Path, named: str, how: Reading) -> None:
     """Describe each task: layout, rows as fine-tuning reads them, and what reading changed.
 
+    `named` is the place on the command line.
     ValueError, after all are described, if a task cannot be fine-tuned on.
     """
     present, wrong = tasks.names(place), []
@@ -196,13 +190,11 @@ def _describe_genome(place: Path, named: str) -> None:
 
     ValueError if no profile can pre-train on it.
     """
-    source = Sources() if place == sample.GENOME else Sources(str(place))
+    source = Sources(str(place))
     found = read_genome(source)
     print(f"{place.name}: {len(found.tokens):,} bases, fingerprint {found.fingerprint[:12]}")
     held = {c.name for c in found.contigs if chromosome(c.name) in HELD_OUT}
     _print_contigs(found, held)
-    if known := catalog.assemblies([(c.name, c.length) for c in found.contigs]):
-        print(f"  contigs with known names have the lengths of {' and '.join(known)}")
     if not held:
         print(f"  held out: none; no contig is named like {_HELD_OUT}")
     by_slots: dict[int, list[str]] = {}
@@ -239,13 +231,6 @@ def _print_contigs(found: Genome, held: Container[str]) -> None:
         print(f"  {contig.name:32s}{counts}{int(sizes.max(initial=0)):>19,}{end}")
     if len(found.contigs) > _LISTED:
         print(f"  and {quantity(len(found.contigs) - _LISTED, 'more contigs')}")
-
-
-def describe_sample(_: argparse.Namespace) -> int:
-    """`birdiedna data sample`."""
-    _describe(sample.GENOME, "sample")
-    _describe(sample.TASKS, "sample")
-    return 0
 
 
 def audit(given: argparse.Namespace) -> int:

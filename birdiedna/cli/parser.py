@@ -400,7 +400,6 @@ _READING = (
     _arg("--reference FASTA", "for intervals: their genome"),
     _flag("--skip-missing", "skip intervals on contigs missing from the genome"),
 )
-_CACHE = _arg("--cache DIR", "default: $BIRDIEDNA_CACHE, or the user's cache", type=Path)
 _SUITE = (
     _arg("--profile", "default: paper; or a .json file", default="paper"),
     _SET,
@@ -427,11 +426,9 @@ _PLAN_OUT = _arg("--out FOLDER", "folder of the plan", type=Path, required=True)
 
 _DATA_VERBS = {
     "list": Verb("list what can be fetched", "data.list_entries", (
-        _CACHE,
         _arg("name", "entries to describe in full", nargs="*"),
     ), examples=_LIST),
     "fetch": Verb("fetch a genome or tasks into the cache and check them", "data.fetch", (
-        _CACHE,
         _arg("what", "an entry of `birdiedna data list`, or an https address"),
         _arg("--from-file F", "use these files instead of the network", nargs="+", type=Path),
         _arg("--contigs A,B", "only these contigs of a genome, or these tasks"),
@@ -440,7 +437,6 @@ _DATA_VERBS = {
         _arg("path", "FASTA files, tables, folders of tasks, entries", nargs="*"),
         *_READING,
     ), examples=_CHECK),
-    "sample": Verb("describe the embedded sample", "data.describe_sample"),
     "audit": Verb("report leakage between splits of tasks, and how easy they are", "data.audit", (
         _arg("--tasks", "folder of tasks or intervals; default: the sample", default="sample"),
         _arg("--genome", "FASTA of pre-training, to count rows that occur in it"),

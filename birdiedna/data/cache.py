@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 _WAITING = "{}: another process is fetching it; waiting"
 
 
-def located(text: str, cache: Path | None = None) -> Path:
+def located(text: str) -> Path:
     """Return the file or folder of a path, a catalogue entry or an https address.
 
     An existing path comes first. `GRCh38:chr20,chrX` selects parts of an entry. Entries and
@@ -33,7 +33,7 @@ def located(text: str, cache: Path | None = None) -> Path:
     path, name = files.expanded(text), text.partition(":")[0]
     names = [entry.name for entry in catalog.ENTRIES]
     if _is_address(text) or name in names and not path.exists():
-        return fetch(text, cache=cache)
+        return fetch(text)
     if not path.exists() and (near := meant(name, names).strip()):
         raise FileNotFoundError(f"{path}: no such file or folder; {near}")
     return path
@@ -42,15 +42,13 @@ def located(text: str, cache: Path | None = None) -> Path:
 def fetch(
     what: Entry | str,
     *,
-    cache: Path | None = None,
     from_file: Path | Sequence[Path] | None = None,
     contigs: Sequence[str] = (),
 ) -> Path:
-    """Fetch a catalogue entry, or a file by its address, into the cache.
+    """Fetch a catalogue entry, or a file by its address, into `files.default_cache`.
 
     Args:
       what: the entry, its name or `name:part,part`, or an https address.
-      cache: default `files.default_cache`.
       from_file: files, or folders of files, to copy instead of using the network.
       contigs: for an entry in parts, the contigs or tasks to fetch; default all.
 
@@ -64,7 +62,7 @@ def fetch(
       OSError: another HTTP status, or the cache or disk is not writable.
     """
     entry, parts = _entry_of(what)
-    folder = _folder(entry, cache)
+    folder = _folder(entry)
     chosen = _chosen(entry, contigs or parts)
     given = _given(entry, chosen, from_file)
     if given or not all(_is_ready(entry, file, folder) for file in chosen):
@@ -81,14 +79,14 @@ def fetch(
     return paths[0] if len(paths) == 1 else _joined(folder, paths, len(entry.files))
 
 
-def fetched(entry: Entry, cache: Path | None = None) -> int:
+def fetched(entry: Entry) -> int:
     """Return how many files of an entry are in the cache and intact."""
-    folder = _folder(entry, cache)
+    folder = _folder(entry)
     return sum(is_intact(folder / file.path, file) for file in entry.files)
 
 
-def _folder(entry: Entry, cache: Path | None) -> Path:
-    return (cache or files.default_cache()) / "data" / entry.name
+def _folder(entry: Entry) -> Path:
+    return files.default_cache() / "data" / entry.name
 
 
 def _is_address(text: str) -> bool:

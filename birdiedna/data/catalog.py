@@ -140,16 +140,3 @@ def other_lengths(entry: Entry, contigs: Iterable[tuple[str, int]]) -> list[str]
         if name in found and found[name] != length
     ]
     return ([f"contigs missing: {', '.join(missing)}"] if missing else []) + differ
-
-
-def assemblies(contigs: Iterable[tuple[str, int]]) -> list[str]:
-    """Return the known assemblies whose contigs of the same names all have the same lengths.
-
-    Contigs with unknown names are ignored.
-    """
-    found = dict(contigs)
-    shared = {
-        entry.name: [found[name] == length for name, length in entry.contigs if name in found]
-        for entry in ENTRIES
-    }
-    return [name for name, agree in shared.items() if agree and all(agree)]

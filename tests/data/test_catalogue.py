@@ -65,14 +65,6 @@ def test_published_totals_of_chm13_are_met():
     assert dict(catalog.named("chm13v2.0_refseq").contigs)["NC_060925.1"] == 248_387_328
 
 
-def test_assemblies_are_recognised_by_the_lengths_of_their_contigs():
-    assert catalog.assemblies([("chr20", 63_025_520), ("my", 7)]) == ["GRCh37"]
-    assert catalog.assemblies([("chr22", 51_324_926)]) == ["chm13v2.0_noY", "chm13v2.0", "hs1"]
-    assert catalog.assemblies([("chrY", 62_460_029)]) == ["chm13v2.0", "hs1"]
-    assert catalog.assemblies([("chr20", 63_025_520), ("chr1", 248_387_328)]) == []
-    assert catalog.assemblies([("my", 7)]) == catalog.assemblies([]) == []
-
-
 def test_other_lengths_are_named():
     entry = catalog.named("chm13v2.0")
     assert catalog.other_lengths(entry, entry.contigs) == []

@@ -171,15 +171,16 @@ def test_mirrors_are_tried_in_turn_and_all_named_when_all_fail(server):
     sized=st.sampled_from(["length", "chunked"]),
 )
 def test_wherever_it_is_cut_it_is_whole_or_there_is_no_file(tmp_path_factory, cuts, ranges, sized):
-    body, cache = BODY[:60_000], tmp_path_factory.mktemp("cuts")
-    with served() as server:
+    body, folder = BODY[:60_000], tmp_path_factory.mktemp("cuts")
+    with served() as server, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("BIRDIEDNA_CACHE", str(folder / "cache"))
         plays = [Play(body, cut=cut, ranges=ranges, sized=sized) for cut in cuts]
         url = server.at("/my.fa", *plays, Play(body, sized=sized))
         while True:
             try:
-                path = fetch(entry(url), cache=cache)
+                path = fetch(entry(url))
             except ConnectionError:
-                assert nothing_is_accepted(cache)
+                assert nothing_is_accepted(folder)
             else:
                 break
     assert path.read_bytes() == body
