@@ -16,7 +16,6 @@ from birdiedna.evaluation import audit as task_audit
 from birdiedna.evaluation import interval_audit
 from birdiedna.experiments import profiles
 from birdiedna.experiments.sources import Sources, described_genome, read_genome, read_whole
-from birdiedna.inference import tables as written
 from birdiedna.tasks import Columns, Reading, build, elements, tables
 from birdiedna.tasks.elements import Elements
 
@@ -235,20 +234,13 @@ def _print_contigs(found: Genome, held: Container[str]) -> None:
 
 def audit(given: argparse.Namespace) -> int:
     """`birdiedna data audit`."""
-    if given.out:
-        written.check(given.out)
     path = Sources(tasks=given.tasks).tasks_path()
     if interval_audit.has_intervals(path):
-        found = interval_audit.of_folder(path)
-        print(interval_audit.report(found))
+        print(interval_audit.report(interval_audit.of_folder(path)))
     else:
         read = read_genome(Sources(given.genome)) if given.genome else None
         cards = task_audit.of_folder(path, read, not given.no_baselines, reading(given))
-        found = task_audit.frame(cards)
         print(task_audit.report(cards))
-    if given.out:
-        rows = written.write([found], given.out)
-        print(f"\n{quantity(rows, 'rows')} of {found.width} columns: {given.out}")
     return 0
 
 

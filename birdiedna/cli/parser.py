@@ -125,7 +125,6 @@ _CHECK = """examples:
 _AUDIT = """examples:
   birdiedna data audit                                     the sample
   birdiedna data audit --tasks my_tasks/ --genome my.fa    also: rows seen in pre-training
-  birdiedna data audit --tasks nt_revised --out audit.csv
   birdiedna data audit --tasks intervals/                  interval files of Genomic Benchmarks
 """
 _BUILD = """examples:
@@ -441,7 +440,6 @@ _DATA_VERBS = {
         _arg("--tasks", "folder of tasks or intervals; default: the sample", default="sample"),
         _arg("--genome", "FASTA of pre-training, to count rows that occur in it"),
         _flag("--no-baselines", "skip the baselines without a model"),
-        _arg("--out FILE.csv", "also write all numbers to a table", type=Path),
         *_READING,
     ), examples=_AUDIT),
     "build": Verb("build your own task from a genome and coordinates", "data.build_task", (

@@ -224,26 +224,6 @@ def _baselines(train: Labelled, test: Labelled) -> list[Entry]:
     return entries
 
 
-def frame(cards: Sequence[Card]) -> pl.DataFrame:
-    """One row per task; unknown or missing values are null.
-
-    Columns: fields of a `Card`, and the keys of its entries as `<split>_<key>` (parts),
-    `<split>_<against>_<key>` (pairs) and `<method>_<key>` (baselines).
-    """
-    facts = ("task", "classes", "conflicting_labels", "pretrained_by")
-    keys = ("split", "against", "who")  # identify an entry
-    return _frame(
-        {fact: getattr(card, fact) for fact in facts}
-        | {
-            "_".join([*(entry[key] for key in keys if key in entry), name]): value
-            for entry in (*card.parts, *card.pairs, *card.baselines)
-            for name, value in entry.items()
-            if name not in keys
-        }
-        for card in cards
-    )
-
-
 def long(cards: Sequence[Card], field: str) -> pl.DataFrame:
     """One row per entry of `parts`, `pairs` or `baselines`: task, and the keys of the entry."""
     return _frame({"task": card.task} | entry for card in cards for entry in getattr(card, field))

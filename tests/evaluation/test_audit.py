@@ -89,9 +89,12 @@ def test_sorted_by_label_is_small_only_for_shuffled_files():
 def test_every_pair_of_splits_is_compared():
     pool = different(0, 30, 40)
     splits = (pool[:10], [*pool[17:], *pool[:3]], pool[8:18])
-    found = audit.frame([card(*map(labelled, splits))]).row(0, named=True)
-    pairs = ("validation_train", "test_train", "test_validation")
-    assert [found[f"{pair}_copies"] for pair in pairs] == [2, 3, 1]
+    found = card(*map(labelled, splits)).pairs
+    assert [(pair["split"], pair["against"], pair["copies"]) for pair in found] == [
+        ("validation", "train", 2),
+        ("test", "train", 3),
+        ("test", "validation", 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -113,19 +116,16 @@ def cards(human):
     return audit.of_folder(sample.TASKS, human)
 
 
-@pytest.fixture(scope="module")
-def whole(cards):
-    return audit.frame(cards)
-
-
-def test_embedded_test_rows_are_not_in_train_rows_or_pretraining(whole):
-    shared = [c for c in whole.columns if c.startswith("test_train_") and "rows" not in c]
-    assert len(shared) == 5 and whole.select(shared).sum().row(0) == (0,) * 5
-    assert whole["conflicting_labels"].to_list() == [0] * 6
-    assert {*whole["train_chromosomes"].str.slice(0, 4)} == {"chrX"}
-    assert {*whole["test_chromosomes"].str.slice(0, 5)} == {"chr20"}
-    assert {*whole["pretrained_by"]} == {"coordinates"}
-    assert whole["test_pretrained"].to_list() == [0] * 6 and whole["train_pretrained"].min() > 0
+def test_embedded_test_rows_are_not_in_train_rows_or_pretraining(cards):
+    shared = audit.long(cards, "pairs").drop("task", "split", "against", "rows")
+    assert shared.width == 5 and shared.sum().row(0) == (0,) * 5
+    assert [(card.conflicting_labels, card.pretrained_by) for card in cards] == [
+        (0, "coordinates")
+    ] * 6
+    train, test = audit.long(cards, "parts").partition_by("split", maintain_order=True)
+    assert {*train["chromosomes"].str.slice(0, 4)} == {"chrX"}
+    assert {*test["chromosomes"].str.slice(0, 5)} == {"chr20"}
+    assert test["pretrained"].to_list() == [0] * 6 and train["pretrained"].min() > 0
 
 
 def test_held_out_chromosomes_do_not_count_as_pretraining(tmp_path):
@@ -179,11 +179,11 @@ def test_findings_name_how_rows_were_looked_up(human, test, train, moved, what):
     assert sentence.startswith("4 of 4 test rows") and f"of their {what} in the pre-" in sentence
 
 
-def test_baselines_and_pretraining_are_reported_only_if_requested(cards, whole):
+def test_baselines_and_pretraining_are_reported_only_if_requested(cards):
     fewer = audit.of_folder(sample.TASKS, baselines=False)
-    frame, text = audit.frame(fewer), audit.report(cards)
-    assert {*whole.columns} - {*frame.columns} >= {"words_mcc", "letter_rule"}
-    assert frame["train_pretrained"].null_count() == 6
+    text = audit.report(cards)
+    assert audit.long(fewer, "baselines").is_empty()
+    assert {*audit.long(fewer, "parts")["pretrained"]} == {None}
     scores = audit.long(cards, "baselines")
     assert {*scores["who"]} == {*audit.METHODS} and scores.height == 24
     assert (scores["low"] <= scores["mcc"]).all() and (scores["mcc"] <= scores["high"]).all()
