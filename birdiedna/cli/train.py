@@ -118,9 +118,9 @@ def finetune(given: argparse.Namespace) -> int:
         rows = _shown(runs, sources, task)
         folder = runs.finetuned(given.arm, task, given.finetune_seed)
     print(_scores(folder, rows))
-    if found := frames.strand_consistency(folder):
+    if (agreed := frames.strand_agreement(folder)) is not None:
         print("  logits are means over both strands; separately, the strands agree on the class of "
-              f"{found['agreement']:.1%} of the rows")  # fmt: skip
+              f"{agreed:.1%} of the rows")  # fmt: skip
     print(f"run: {folder}")
     return 0
 

@@ -138,8 +138,6 @@ class Trajectory(NamedTuple):
     rewards: Array  # (S, R, n) realised
     total: Array  # (S, R) realised, class-scaled
     predicted: Array  # (S, R) total predicted before the round; NaN for a fixed director
-    spread: Array  # (S, R) deviation of the candidates' predicted totals
-    fit_loss: Array  # (S, R)
     final: Array  # (S,) class-weighted mean of the last losses, free of noise
 
 
@@ -184,7 +182,5 @@ def _simulate(director: Director, world: World, key: Array, steps: int) -> Traje
         rewards=report.rewards,
         total=report.total,
         predicted=choice.total,
-        spread=choice.spread,
-        fit_loss=report.fit_loss,
         final=world.weights @ losses_at(world, float(steps), carry[1]),
     )

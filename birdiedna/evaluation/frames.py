@@ -64,31 +64,29 @@ def losses(folders: Iterable[Path]) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-#: Columns of `rounds` by objective, and their fields in the decision and the reward of a round.
-_DECIDED = {"ratio": "ratios", "predicted": "predicted_rewards"}
+#: Columns of `rounds` by objective, and their fields in the reward of a round.
 _EARNED = {"reward": "rewards"} | {name: name for name in ("rows_share", "loss_tokens_share")}
-_NUMBERS = ("predicted_total", "total", *_DECIDED, *_EARNED)
+_NUMBERS = ("predicted_total", "total", "ratio", *_EARNED)
 
 
 def rounds(folders: Iterable[Path]) -> pl.DataFrame:
     """The finished rounds of directors, one row per objective of the mixture.
 
     Columns of a round: start and end (steps), explored (drawn at random), predicted_total and total
-    (class-scaled reward). Of an objective: ratio (commanded), predicted and reward; rows_share and
+    (class-scaled reward). Of an objective: ratio (commanded), reward; rows_share and
     loss_tokens_share (realised).
     """
     rows = []
     for folder in folders:
         tags = _of_pretraining(folder)
-        begun = _events(folder, "decision", "explored", "predicted_reward", *_DECIDED.values())
+        begun = _events(folder, "decision", "explored", "predicted_reward", "ratios")
         ended = _events(folder, "reward", "reward", *_EARNED.values())
         for made, came in zip(begun, ended):
             facts = {"start": made["step"], "end": came["step"], "explored": made["explored"]}
             facts |= {"predicted_total": made["predicted_reward"], "total": came["reward"]}
-            for name in made["ratios"]:
-                values = {column: made[field].get(name) for column, field in _DECIDED.items()}
-                values |= {column: came[field].get(name) for column, field in _EARNED.items()}
-                rows.append(tags | facts | {"objective": name} | values)
+            for name, ratio in made["ratios"].items():
+                values = {column: came[field].get(name) for column, field in _EARNED.items()}
+                rows.append(tags | facts | {"objective": name, "ratio": ratio} | values)
     return pl.DataFrame(rows, schema_overrides=dict.fromkeys(_NUMBERS, pl.Float64))
 
 
@@ -115,19 +113,20 @@ def chosen(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
     return found["test_labels"], found["test_logits"][best], int(found["steps"][best])
 
 
-def strand_consistency(folder: Path) -> dict[str, float]:
-    """`metrics.strand_consistency` on test rows at the chosen step; errors as in `chosen`.
+def strand_agreement(folder: Path) -> float | None:
+    """The share of test rows that have the same class on both strands, at the chosen step.
 
-    Empty for a run that did not read both strands.
+    None for a run that did not read both strands; errors as in `chosen`.
     """
     found = run_folder.predictions(folder)
     if "test_opposite" not in found:
-        return {}
+        return None
     best = best_evaluation(found["validation_labels"], found["validation_logits"])
     mean, opposite = (
         found[f"test_{part}"][best].astype(np.float32) for part in ("logits", "opposite")
     )
-    return metrics.strand_consistency(2 * mean - opposite, opposite)
+    same = (2 * mean - opposite).argmax(axis=1) == opposite.argmax(axis=1)
+    return float(same.mean())
 
 
 def probabilities(folders: Iterable[Path]) -> pl.DataFrame:

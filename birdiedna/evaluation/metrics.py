@@ -35,25 +35,3 @@ def intervals(
     drawn = drawn.reshape(resamples, *table.shape)
     edges = {m: np.quantile(of_tables(drawn, m), (0.025, 0.975)) for m in METRICS}
     return {metric: (float(low), float(high)) for metric, (low, high) in edges.items()}
-
-
-def strand_consistency(logits: ArrayLike, opposite: ArrayLike) -> dict[str, float]:
-    """Compare a classifier's logits on sequences and on their reverse complements, both (n, C).
-
-    Returns agreement: share of sequences with the same class. distance: mean total variation
-    distance of the class probabilities, 0 to 1. ValueError if they are not of one shape.
-    """
-    both = np.asarray(logits, np.float64), np.asarray(opposite, np.float64)
-    if both[0].ndim != 2 or both[0].shape != both[1].shape or not len(both[0]):
-        raise ValueError(f"logits {both[0].shape} and {both[1].shape} are not both (n, classes)")
-    one, other = map(_probabilities, both)
-    agree = both[0].argmax(axis=1) == both[1].argmax(axis=1)
-    return {
-        "agreement": float(agree.mean()),
-        "distance": float(np.abs(one - other).sum(axis=1).mean() / 2),
-    }
-
-
-def _probabilities(logits: np.ndarray) -> np.ndarray:
-    wide = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return wide / wide.sum(axis=1, keepdims=True)

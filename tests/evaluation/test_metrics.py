@@ -79,21 +79,6 @@ def test_chosen_step_is_the_earliest_with_the_best_mcc(tmp_path):
         frames.chosen(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("logits", "opposite", "agreement", "distance"),
-    [
-        ([[0.0, 9], [9, 0]], [[0.0, 9], [9, 0]], 1.0, 0.0),
-        ([[-99.0, 99], [99, -99]], [[99.0, -99], [99, -99]], 0.5, 0.5),
-        ([[np.log(3), 0.0]], [[0.0, 0.0]], 1.0, 0.25),
-    ],
-)
-def test_strand_consistency_compares_classes_and_probabilities(
-    logits, opposite, agreement, distance
-):
-    found = metrics.strand_consistency(np.array(logits), np.array(opposite))
-    assert found == pytest.approx({"agreement": agreement, "distance": distance}, abs=1e-12)
-
-
 def test_probability_scores_equal_their_definitions():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 400)
@@ -132,9 +117,6 @@ def test_labels_of_any_whole_number_type_give_the_same_table(kind):
     assert metrics.intervals(given, answers) == metrics.intervals(labels, answers)
 
 
-def test_labels_and_logits_that_cannot_be_compared_are_refused():
+def test_labels_that_are_no_classes_are_refused():
     with pytest.raises(ValueError, match="labels are float64; give whole numbers"):
         metrics.scores([0.0, 1.0], sure([0, 1]))
-    for one, other in ((sure([0]), sure([0, 1])), (sure([]), sure([])), (np.ones(2), np.ones(2))):
-        with pytest.raises(ValueError, match=r"logits \(.*\) and \(.*\) are not both"):
-            metrics.strand_consistency(one, other)

@@ -26,8 +26,6 @@ def made_up(seeds, rounds=35, n=7, shift=0.0):
         rewards=np.repeat(total[:, :, None] / n, n, axis=2),
         total=total,
         predicted=2 * total,
-        spread=total,
-        fit_loss=total,
         final=rng.uniform(0.1, 0.5, seeds) - shift,
     )
 

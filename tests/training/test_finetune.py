@@ -182,8 +182,8 @@ def test_both_strands_are_read_averaged_and_compared(tmp_path):
     mean, opposite = found["test_logits"][0], found["test_opposite"][0]
     np.testing.assert_allclose(mean, (own + opposite) / 2, atol=1e-6)
     assert not np.allclose(opposite, own, atol=1e-4)
-    assert set(frames.strand_consistency(both)) == {"agreement", "distance"}
-    assert frames.strand_consistency(alone) == {}
+    assert frames.strand_agreement(both) == np.mean(own.argmax(1) == opposite.argmax(1))
+    assert frames.strand_agreement(alone) is None
 
 
 def test_a_rule_is_learned_log_and_predictions_are_saved_and_the_start_is_not_modified(tmp_path):
