@@ -143,13 +143,13 @@ def decoys(
 ) -> np.ndarray:
     """Return sorted bases (n,) next to the two letters of a splice site where none is annotated.
 
-    `letters` are the chromosome's, upper case, uint8. A base must be in a transcript of the strand,
-    unless there are no transcripts; `annotated` are the boundary bases of both strands.
+    `letters` are the chromosome's, upper case, uint8. A base must be in a transcript of the strand;
+    `annotated` are the boundary bases of both strands.
     """
     pair, index = MARKS[site, strand]
     one, two = pair.encode()
     first = np.flatnonzero((letters[:-1] == one) & (letters[1:] == two))
-    inside = np.full(len(letters), not transcripts)
+    inside = np.zeros(len(letters), bool)
     for gene in transcripts:
         inside[gene.start : gene.end] |= gene.strand == strand
     inside[annotated[annotated < len(letters)].astype(np.int64)] = False

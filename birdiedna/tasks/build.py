@@ -36,7 +36,7 @@ _NEGATIVES = {
     "decoy": f"{_GRID} {_WINDOW}; for each positive row the remaining one with the nearest number "
     "of G and C (our choice)",
     "decoy splice": "the two letters of a splice site, at its indices, on the strand of a positive "
-    "row, where the file has no boundary; inside a transcript of that strand if it has transcripts",
+    "row, where the file has no boundary, inside a transcript of that strand",
 }
 
 

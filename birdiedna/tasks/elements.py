@@ -12,15 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from birdiedna.data import intervals, table
+from birdiedna.data import intervals
 from birdiedna.data.intervals import Intervals
 from birdiedna.tasks import benchmark_rules as rules
 from birdiedna.tasks.benchmark_rules import Gene
 
 #: The exon boundaries of labels 1, 2, ...; `all` has the numbering of splice_sites_all.
 SITES = {"donors": ("donor",), "acceptors": ("acceptor",), "all": ("acceptor", "donor")}
-#: Columns of a table of boundary bases; `site` is donor or acceptor.
-COLUMNS = ("contig", "position", "strand", "site")
 _TRANSCRIPT = re.compile(r'transcript_id[ =]"?([^";]+)|Parent=([^;]+)')
 _END = 10**10
 #: Content of a line: the names of its transcripts, and the transcript or a part of it.
@@ -34,8 +32,8 @@ class Elements:
     path: the file. found: its elements. windows: positive windows of equal length, which may extend
     past the end of a contig. labels: int32 (n,), class of each window, from 1. rule: how windows
     follow from elements, in words. sites: kinds of exon boundary of classes 1, 2, ... transcripts:
-    where decoys of exon boundaries are searched; empty for anywhere. dropped: number of elements
-    without a window, by reason.
+    where decoys of exon boundaries are searched. dropped: number of elements without a window, by
+    reason.
     """
 
     path: Path
@@ -80,26 +78,17 @@ def peaks(path: Path | str) -> Elements:
 def starts(path: Path | str) -> Elements:
     """Read promoters: 300 bases, transcription start site at index 49 (+) or 10 (-), not flipped.
 
-    The file is BED with strands (the start site is the first base in the direction of
-    transcription), or csv or tsv with `contig,position,strand` (0-based).
+    The file is BED with strands; the start site is the first base in the direction of
+    transcription.
     """
-    path = Path(path)
-    if "position" in table.header(path):
-        rows = []
-        for _, line, fields in table.rows(path, table.needed(path, COLUMNS[:3])):
-            contig, first, strand = (fields[name] for name in COLUMNS[:3])
-            after = str(int(first) + 1) if first.isdecimal() else first
-            rows.append((line, contig, first, after, strand))
-        found = intervals.checked(path, rows)
-    else:
-        found = intervals.read_bed(path)
-        first_base = np.where(found.strands == "-", found.ends - 1, found.starts)
-        found = found._replace(starts=first_base, ends=first_base + 1)
+    found = intervals.read_bed(path)
+    first_base = np.where(found.strands == "-", found.ends - 1, found.starts)
+    found = found._replace(starts=first_base, ends=first_base + 1)
     unknown = ~np.isin(found.strands, ("+", "-"))
     if unknown.any():
         raise ValueError(
             f"{path}: {unknown.sum():,} of {len(unknown):,} starts have no strand (first: row "
-            f"{np.argmax(unknown) + 1}); write + or - in column 6 of BED or in column `strand`"
+            f"{np.argmax(unknown) + 1}); write + or - in column 6"
         )
     sites = map(rules.promoter_window, found.starts.tolist(), found.strands.tolist())
     windows = np.array([*sites], np.int64)
@@ -145,12 +134,11 @@ def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...
     """Read exon boundaries: the last exon base before an intron and the first one after.
 
     The file is GTF or GFF3 (feature `exon`, grouped by transcript), BED12 (one transcript per
-    line), SpliceAI's table of transcripts, or csv or tsv with `contig,position,strand,site`
-    (0-based exon bases). Ends of transcripts are not boundaries. Returns unique intervals of one
-    base; their sites (n,), `donor` or `acceptor`; the transcripts, empty for csv or tsv.
+    line) or SpliceAI's table of transcripts. Ends of transcripts are not boundaries. Returns unique
+    intervals of one base; their sites (n,), `donor` or `acceptor`; the transcripts.
     """
     path = Path(path)
-    numbered = intervals.lines(path, "GTF, BED12 or csv")
+    numbered = intervals.lines(path, "GTF or BED12")
     data = (
         (line, text)
         for line, text in itertools.takewhile(lambda each: each[1] != "##FASTA", numbered)
@@ -159,44 +147,24 @@ def boundaries(path: Path | str) -> tuple[Intervals, np.ndarray, tuple[Gene, ...
     line, first = next(data, (0, ""))
     if not line:
         raise ValueError(f"{path} contains only remarks; did the download fail? Try it again")
-    form = _FORMS.get(len(first.split("\t")))
-    genes: tuple[Gene, ...] = ()
-    if "site" in re.split("[,\t]", first):
-        sites = _one_by_one(path)
-    elif form:
-        genes = _transcripts(path, form, itertools.chain([(line, first)], data))
-        sites = [
-            (gene.chromosome, position, gene.strand, kind)
-            for gene in genes
-            for kind in ("donor", "acceptor")
-            for position in rules.boundaries(gene, kind)
-        ]
-    else:
+    if not (form := _FORMS.get(len(first.split("\t")))):
         raise ValueError(
             f"{path}, line {line}: {first[:60]!r} is not a line of GTF (9 columns), BED12 (12) or "
-            f"SpliceAI's table (7), nor a header with {','.join(COLUMNS)}; convert the file"
+            "SpliceAI's table (7); convert the file"
         )
+    genes = _transcripts(path, form, itertools.chain([(line, first)], data))
+    sites = [
+        (gene.chromosome, position, gene.strand, kind)
+        for gene in genes
+        for kind in ("donor", "acceptor")
+        for position in rules.boundaries(gene, kind)
+    ]
     if not sites:
-        lacks = "transcripts with introns" if genes or not form else "lines of the feature `exon`"
+        lacks = "transcripts with introns" if genes else "lines of the feature `exon`"
         raise ValueError(f"{path} contains no exon boundary; it needs {lacks}")
     columns = zip(*dict.fromkeys(sites), strict=True)
     contigs, positions, strands, kinds = (np.array(column) for column in columns)
     return Intervals(contigs, positions, positions + 1, strands), kinds, genes
-
-
-def _one_by_one(path: Path) -> list[tuple[str, int, str, str]]:
-    """Read a table of boundary bases."""
-    found = []
-    for _, line, fields in table.rows(path, table.needed(path, COLUMNS)):
-        contig, position, strand, site = (fields[name] for name in COLUMNS)
-        number = re.fullmatch(r"[0-9]{1,10}", position)
-        if not number or strand not in ("+", "-") or site not in ("donor", "acceptor"):
-            raise ValueError(
-                f"{path}, line {line}: position {position!r}, strand {strand!r}, site {site!r}; "
-                "use a whole number from 0, + or -, donor or acceptor"
-            )
-        found.append((contig, int(position), strand, site))
-    return found
 
 
 def _transcripts(

@@ -78,7 +78,8 @@ def test_decoys_are_all_unannotated_bases_beside_the_two_letters(text, kind, ann
     expected = [base for base in bases if 0 <= base < len(text) and base not in annotated]
     site, strand = kind
     known = np.array(sorted(annotated), np.int64)
-    assert rules.decoys(letters(text), [], strand, known, site).tolist() == expected
+    genes = [Gene("c", strand, 0, len(text), ())]
+    assert rules.decoys(letters(text), genes, strand, known, site).tolist() == expected
 
 
 def test_decoy_windows_come_in_the_order_asked_for_and_never_twice():
@@ -86,13 +87,14 @@ def test_decoy_windows_come_in_the_order_asked_for_and_never_twice():
     text = "".join(rng.choice([*"ACGT"], 20_000))
     wanted = [*rules.MARKS] * 25
     rng.shuffle(wanted)
-    starts = rules.decoy_windows(letters(text), [], wanted, np.array([]), "salt")
+    genes = [Gene("c", strand, 0, len(text), ()) for strand in "+-"]
+    starts = rules.decoy_windows(letters(text), genes, wanted, np.array([]), "salt")
     assert len(set(starts.tolist())) == len(wanted)
     for start, (site, strand) in zip(starts, wanted, strict=True):
         pair, index = rules.MARKS[site, strand]
         assert text[start + index :][:2] == pair
     with pytest.raises(ValueError, match="salt/.: 10000 windows"):
-        rules.decoy_windows(letters(text), [], [("donor", "+")] * 10_000, np.array([]), "salt")
+        rules.decoy_windows(letters(text), genes, [("donor", "+")] * 10_000, np.array([]), "salt")
 
 
 @given(st.lists(st.integers(0, 30), max_size=12), st.lists(st.integers(0, 30), min_size=12))

@@ -14,6 +14,7 @@ from birdiedna import tasks
 from birdiedna.data import genome, intervals
 from birdiedna.data.labelled import Labelled
 from birdiedna.tasks import build, elements
+from birdiedna.tasks.benchmark_rules import Gene
 from birdiedna.tasks.build import Plan
 
 TRAIN, TEST, SIZE = "chr1", "chr20", 200_000
@@ -49,8 +50,13 @@ def peaks_of(folder: Path, rows: list[tuple]) -> elements.Elements:
 
 
 def sites_of(folder: Path, rows: list[tuple], which: str) -> elements.Elements:
-    text = lines([("contig", "position", "strand", "site"), *rows], ",")
-    return elements.exons(written(folder, text, "sites.csv"), which)
+    """Splice sites at these bases, in transcripts as long as their chromosomes."""
+    contigs, bases, strands, kinds = map(np.array, zip(*rows))
+    genes = [Gene(name, strand, 0, SIZE, ()) for name in (TRAIN, TEST) for strand in "+-"]
+    found = intervals.Intervals(contigs, bases, bases + 1, strands), kinds, tuple(genes)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(elements, "boundaries", lambda _: found)
+        return elements.exons(written(folder, lines(rows), "genes.gtf"), which)
 
 
 def scattered(count: int, size: int, seed: int = 0) -> list[tuple]:
@@ -178,7 +184,7 @@ def test_splice_decoys_hold_the_two_letters_on_as_many_strands_as_the_positives(
         assert certain <= forward <= certain + len(either) - len(only)
 
 
-def test_splice_decoys_are_in_transcripts_of_their_strand_when_there_are_any(tmp_path):
+def test_splice_decoys_are_in_transcripts_of_their_strand(tmp_path):
     genes = [
         ("g", name, strand, start, start + 9000, listed([start, start + 8000]))
         + (listed([start + 500, start + 9000]),)
@@ -434,27 +440,22 @@ def annotation(form: str) -> bytes:
             rows.append((contig, first, last, name, 0, strand, *thick, sizes, offsets))
         elif form == "table":
             rows.append((name, contig[3:], strand, first, last, listed(starts), listed(ends)))
-        elif form == "one by one":
-            continue
         else:
             gtf = form == "gtf"
             tag = f'gene_id "g"; transcript_id "{name}";' if gtf else f"ID=e;Parent={name}"
             spans = [("transcript", first, last), *(("exon", *exon) for exon in exons[::-1])]
             rows += [(contig, "x", k, s + 1, e, ".", strand, ".", tag) for k, s, e in spans]
-    if form == "one by one":
-        some = sorted(BOUNDARIES)
-        return lines([elements.COLUMNS, *some, some[0]], ",").encode()
     end = b"##FASTA\n>chr1\nACGT\n" if form == "gff3" else b""
     return compress(b"#comment\n" + lines(rows).encode() + end)
 
 
-@pytest.mark.parametrize("form", ["gtf", "gff3", "bed12", "table", "one by one"])
+@pytest.mark.parametrize("form", ["gtf", "gff3", "bed12", "table"])
 def test_boundaries_are_the_same_from_every_annotation_format_and_each_once(tmp_path, form):
     found, kinds, genes = elements.boundaries(written(tmp_path, annotation(form), "genes"))
     columns = (found.contigs, found.starts, found.strands, kinds)
     assert set(zip(*(column.tolist() for column in columns))) == BOUNDARIES
     assert len(kinds) == 6 and (found.ends - found.starts == 1).all()
-    assert [gene[:4] for gene in genes] == (GENES if form != "one by one" else [])
+    assert [gene[:4] for gene in genes] == GENES
 
 
 def test_an_exon_of_gff3_belongs_to_every_transcript_it_lists(tmp_path):
@@ -481,19 +482,13 @@ BAD = {
         ),
         ("chr1\tx\tCDS\t5\t9\t.\t+\t0\tID=t\n", "; it needs lines of the feature `exon`"),
         ("#\na\t1\t+\t5\t9\t5,7,\t9,\n", "line 2: .* has no valid exon"),
-        ("contig,position,strand,site\nchr1,1.5,+,donor\n", "line 2: position '1.5'"),
-        ("contig,position,strand,site\nchr1,1,+,exon\n", "line 2: .*site 'exon'"),
-        ("contig,position,strand,site\nchr1,1,,donor\n", "line 2: .*strand ''"),
-        ("contig,position,site\nchr1,1,donor\n", "no column 'strand'"),
+        ("contig,position,strand,site\nchr1,1,+,donor\n", "line 1: .* is not a line of GTF"),
         (annotation("gtf")[:-9], "cut short"),
     ],
     elements.starts: [
         ("chr1\t5\t9\n", r"1 of 1 starts have no strand \(first: row 1\)"),
         ("chr1\t5\t9\tn\t0\t+\nchr1\t5\t9\tn\t0\t.\n", r"1 of 2 starts .*row 2"),
-        ("contig,position,strand\nchr1,five,+\n", "line 2: start is 'five'"),
-        ("contig,position,strand\nchr1,5,forward\n", "line 2: strand is 'forward'"),
-        ("contig,position,strand\nchr1,5,\n", "1 of 1 starts have no strand"),
-        ("contig,position\nchr1,5\n", "no column 'strand'"),
+        ("contig,position,strand\nchr1,5,+\n", "line 1: 1 columns; BED needs 3 or more"),
     ],
 }
 
@@ -506,14 +501,8 @@ def test_bad_annotations_and_starts_are_refused_with_file_and_line(tmp_path, rea
         read(written(tmp_path, text))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"{TRAIN}\t1000\t1060\ta\t0\t+\n{TRAIN}\t2000\t2060\tb\t0\t-\n",
-        f"contig,position,strand\n{TRAIN},1000,+\n{TRAIN},2059,-\n",
-    ],
-)
-def test_starts_are_the_first_base_in_the_direction_of_the_strand(tmp_path, text):
+def test_starts_are_the_first_base_in_the_direction_of_the_strand(tmp_path):
+    text = f"{TRAIN}\t1000\t1060\ta\t0\t+\n{TRAIN}\t2000\t2060\tb\t0\t-\n"
     found = elements.starts(written(tmp_path, text))
     assert found.found.starts.tolist() == [1000, 2059]
     assert found.windows.starts.tolist() == [951, 2049] and found.length == 300
