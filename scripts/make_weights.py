@@ -2,22 +2,24 @@
 
     python scripts/make_weights.py eighth-birdie eighth.birdie.seed0.bf16.npz
 
-The .npz is what came back from the machine (`plan.read_weights`); config, manifest and log are of
-the run in `results/`. A file that the catalogue pins is reproduced byte for byte.
+The .npz is what came back from the machine (`read_arrays`); config, manifest and log are of the run
+in `results/`. A file that the catalogue pins is reproduced byte for byte.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
-from birdiedna.data import catalog, tensors
+from birdiedna.data import catalog, stored, tensors
 from birdiedna.data.files import digest
 from birdiedna.evaluation import frames
 from birdiedna.evaluation.paper_table import ARM_TITLES
-from birdiedna.experiments import config_json, export, plan, results
+from birdiedna.experiments import config_json, export, results
 from birdiedna.model import transformer
-from birdiedna.training import run_folder, weights
+from birdiedna.training import checkpoint, run_folder, weights
 
 #: Appended to the card of the run.
 NOTE = """
@@ -61,6 +63,13 @@ def write(file: Path, model: weights.Model) -> None:
     tensors.write(file, arrays, {name: metadata[name] for name in ("format", "config")})
 
 
+def read_arrays(path: Path, like: Any) -> Any:
+    """Weights in the structure of `like`, from bfloat16 bits as uint16, by key path."""
+    upper = lambda x: (x.astype(np.uint32) << 16).view(np.float32)
+    bits = stored.read_arrays(path)
+    return checkpoint.fitted({name: upper(x) for name, x in bits.items()}, like, path)
+
+
 def run_of(name: str) -> tuple[str, Path]:
     """The results and the folder of the run behind RESULTS-ARM, such as eighth-birdie."""
     stored, _, arm = name.rpartition("-")
@@ -86,7 +95,7 @@ def main() -> None:
     config, manifest = run_folder.read(run, "config"), run_folder.read(run, "manifest")
     like = transformer.shapes(config_json.read(run).model)
     file = run_folder.repository() / "weights" / f"{given.name}.safetensors"
-    write(file, weights.Model(plan.read_weights(given.arrays, like), config, manifest))
+    write(file, weights.Model(read_arrays(given.arrays, like), config, manifest))
     file.with_suffix(".md").write_text(card(file), "utf-8")
     pinned = {entry.name: entry.files[0].sha256 for entry in catalog.ENTRIES}.get(given.name)
     same = "as pinned" if pinned == digest(file) else "NOT the sum that catalog.toml pins"

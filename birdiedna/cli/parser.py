@@ -337,7 +337,7 @@ _TRACK = _arg("--track", "also write scalars for `tensorboard --logdir` into the
     choices=TRACKERS, default="")
 _ONLY = _arg("--only NAME", "only runs whose name contains one of these, such as pretrain-ntp",
     **_each(str), default=[])
-_WEIGHTS = _arg("--weights ARM=FILE", "use these weights (.safetensors, .npz) as finished "
+_WEIGHTS = _arg("--weights ARM=FILE", "use these weights (.safetensors) as finished "
     "pre-trainings", nargs="+", default=[])
 
 
@@ -411,10 +411,6 @@ _SUITE = (
     _arg("--seeds --seed SEED", "seeds of weights and batches; a verdict needs 3; default: the "
         "profile's", **_each(_seed), default=()),
     _arg("--finetune-seeds SEED", "default: the profile's", **_each(_seed), default=()),
-    _arg("--patience N", "stop a fine-tuning after N evaluations in a row without a better "
-        "validation MCC, like --set finetune.patience_evaluations=N; default: never",
-        type="finetune.patience_evaluations={}".format, action="append", default=[],
-        dest="changes"),
 )
 _WORK = (
     _device("the plan's"), _BUDGET, _SHARD_STATE, _TRACK, _ONLY,
@@ -483,7 +479,6 @@ _REMOTE_VERBS = {
         _arg("--budget-minutes N", "for everything", type=_minutes, required=True),
         _arg("--workers N", "processes that share the device", type=_count, default=1),
         _arg("--out FOLDER", "at the end, pack finished runs and begun pre-trainings", type=Path),
-        _arg("--unpack FOLDER", "first unpack the runs in this folder", type=Path),
         _ONLY, _WEIGHTS, _device("the plan's"),
         _arg("--work-only", "skip the measurements", action="store_false", dest="measure"),
         _flag("--tiny", "small measurements, to test on a CPU"),

@@ -26,8 +26,6 @@ def work(given: argparse.Namespace) -> int:
     left = lambda: 60 * given.budget_minutes - (time.monotonic() - begun)
     say = lambda text: print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
     plan = plans.read(given.folder)
-    if given.unpack:
-        say(f"unpacked {quantity(len(remote.unpack(given.folder, given.unpack)), 'runs')}")
     plans.require_packages(plan, plans.chosen(plan, given.only))
     plans.place_weights(given.folder, given.weights)
     say(f"{quantity(len(plan.runs), 'runs')} planned, {given.budget_minutes:g} minutes")

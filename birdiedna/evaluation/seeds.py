@@ -20,7 +20,7 @@ _PAIRS |= dict.fromkeys(("ahead", "won", "lost"), pl.Int64)
 _PAIRS |= dict.fromkeys(("on average", "consistently"), pl.String)
 _TASKS: dict[str, Any] = dict.fromkeys(("first", "second", "task"), pl.String)
 _TASKS |= {"seed": pl.Int64}
-_TASKS |= dict.fromkeys(("value", "gap", "low", "high", "p", "holm"), pl.Float64)
+_TASKS |= dict.fromkeys(("value", "gap", "low", "high", "holm"), pl.Float64)
 
 
 def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
@@ -78,7 +78,7 @@ def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     """One row per pair, task and seed, with its gap; and mean, interval and p of the task.
 
     From scores as for `compared`. Columns: first, second, task, seed, value (gap of the seed), gap
-    (mean), low, high, p (`sign_flip_p`), holm (corrected over tasks).
+    (mean), low, high, holm (p, corrected over tasks).
     """
     rows = []
     for first, second in pairs:
@@ -87,7 +87,7 @@ def by_task(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
         for task, values, holm in zip(found.tasks, found.values.T, corrected, strict=True):
             low, high = map(float, t_interval(values))
             facts = {"first": first, "second": second, "task": task, "gap": float(values.mean())}
-            facts |= {"low": low, "high": high, "p": sign_flip_p(values), "holm": float(holm)}
+            facts |= {"low": low, "high": high, "holm": float(holm)}
             each = zip(found.seeds, values.tolist(), strict=True)
             rows += [facts | {"seed": seed, "value": value} for seed, value in each]
     return pl.DataFrame(rows, _TASKS)

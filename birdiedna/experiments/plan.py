@@ -26,7 +26,6 @@ from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
 from birdiedna.training import (
-    checkpoint,
     devices,
     environment,
     run_folder,
@@ -279,8 +278,7 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
     """Turn weights made elsewhere into finished pre-trainings, by `make.adopt`.
 
     Args:
-      given: ARM=FILE texts; the file is a .safetensors, or an .npz as in `read_weights`. An arm
-        means its first seed; name others like `birdie-seed1=FILE`.
+      given: ARM=FILE texts; an arm means its first seed; name others like `birdie-seed1=FILE`.
 
     Raises:
       ValueError: no plan, a text of another form, no such arm, or weights that do not fit.
@@ -303,11 +301,7 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
             continue
         if (begun := place.with_name(f"{run.name}.partial")).exists():
             raise ValueError(f"{run.name} was begun here; finish it, or remove {begun}")
-        config = run.config
-        if file.suffix == ".safetensors":
-            net = transformer.recast(weights.read(file).net, config.model)
-        else:
-            net = read_weights(file, transformer.shapes(config.model))
+        net = transformer.recast(weights.read(file).net, run.config.model)
         source = {"file": file.name, "sha256": digest(file)}
         make.adopt(place, run.record(), run.manifest(), net, source)
 
@@ -340,20 +334,6 @@ def read_rows(path: Path) -> Rows:
         Labelled(tokens, lengths, labels, ("",) * len(labels)) for tokens, lengths, labels in arrays
     )
     return train, validation, test
-
-
-def read_weights(path: Path, like: Any) -> Any:
-    """Weights in the structure of `like`, from an .npz of bfloat16 bits as uint16, by key path.
-
-    ValueError if the file cannot be read, or its names or shapes differ from those of `like`.
-    """
-    try:
-        bits = read_arrays(path, remedy="give a file of weights")
-    except OSError as error:
-        raise ValueError(f"{path} contains no weights: {error}") from None
-    upper = lambda x: (x.astype(np.uint32) << 16).view(np.float32)
-    floats = {name: upper(x) if x.dtype == np.uint16 else x for name, x in bits.items()}
-    return checkpoint.fitted(floats, like, path)
 
 
 def checked(plan: Plan, name: str) -> Path:
