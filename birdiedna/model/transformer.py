@@ -169,8 +169,7 @@ class Block(nnx.Module):
         heads = y.shape[:2] + (-1, c.head_width)
         q, k, v = (linear(y).reshape(heads) for linear in (self.query, self.key, self.value))
         q, k = (rotate(z, c.rope_base, c.rope_scaling) for z in (q, k))
-        if k.shape[2] < c.heads:
-            k, v = (jnp.repeat(z, c.heads // k.shape[2], axis=2) for z in (k, v))
+        k, v = (jnp.repeat(z, c.heads // z.shape[2], axis=2) for z in (k, v))
         seen = attend(q, k, v, prefix, c.attention).reshape(*y.shape[:2], -1)
         if slot is not None:
             x, seen = _at(x, slot), _at(seen, slot)

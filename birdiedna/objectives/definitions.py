@@ -85,7 +85,7 @@ class Infilling:
           ValueError: the spans would touch, or there are too few sentinels.
         """
         noise, _ = count_spans(window, self.rate, self.mean_span)
-        exact = min(max(1.0, noise / self.mean_span), noise)
+        exact = max(1.0, noise / self.mean_span)
         nearest = math.floor(exact + 0.5)
         fixed = abs(noise / nearest / self.mean_span - 1) <= 0.01 or exact == nearest
         spans, fewer = (nearest, 0.0) if fixed else (math.ceil(exact), math.ceil(exact) - exact)
@@ -190,7 +190,7 @@ class Deshuffling:
     def _counts(self, window: int) -> tuple[int, int]:
         """The number of bases to move and of their spans; single bases may be neighbours."""
         if self.mean_span == 1:
-            noise = max(1, math.floor(self.rate * window + 0.5))
+            noise = math.floor(self.rate * window + 0.5)
             return noise, noise
         return count_spans(window, self.rate, self.mean_span)
 

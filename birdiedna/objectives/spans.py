@@ -27,7 +27,7 @@ def count_spans(window: int, rate: float, mean_span: float) -> tuple[int, int]:
       ValueError: the spans would touch.
     """
     noise = max(1, math.floor(rate * window + 0.5))
-    spans = min(max(1, math.floor(noise / mean_span + 0.5)), noise)
+    spans = max(1, math.floor(noise / mean_span + 0.5))
     if spans > window - noise + 1:
         raise ValueError(
             f"{spans} spans over {noise} of {window} bases would touch; lower the rate ({rate}) "

@@ -45,10 +45,23 @@ def test_an_id_that_is_not_of_the_vocabulary_is_refused(token):
         vocab.decode(np.array([vocab.A, token]))
 
 
-@pytest.mark.parametrize("letter", ["X", "*", "-", " ", "\n", "1", "\0", "é", "λ"])
-def test_other_letters_are_refused_with_their_offset(letter):
-    with pytest.raises(ValueError, match="offset 3"):
-        vocab.encode(f"ACG{letter}T")
+@pytest.mark.parametrize(
+    ("letters", "remedy"),
+    [
+        ("X1*\0éλ", "use ACGT"),
+        ("EFILPQq", "give its DNA"),
+        ("-.", "delete the gaps"),
+        (" \n", "delete blanks"),
+    ],
+)
+def test_other_letters_are_refused_with_their_offset_and_a_remedy(letters, remedy):
+    for letter in letters:
+        text = f"ACG{letter}T"
+        for sequence in (text, text.encode("latin-1")) if letter < "λ" else (text,):
+            with pytest.raises(ValueError, match="offset 3") as refused:
+                vocab.encode(sequence)
+            assert str(refused.value).startswith(f"letter {letter!a} at")
+            assert remedy in str(refused.value)
 
 
 @pytest.mark.promise("Numbers: laws hold for random input")

@@ -12,7 +12,7 @@ import pytest
 
 from birdiedna import vocab
 from birdiedna.data import genome
-from birdiedna.objectives.definitions import BIRDIE_DNA, MLM, NTP
+from birdiedna.objectives.definitions import BIRDIE_DNA, MLM, NTP, Copying
 from birdiedna.objectives.mixture import Corpus, check_ratios, each, held_out, mix, sample
 
 MIXTURE = mix(BIRDIE_DNA, 128)
@@ -126,6 +126,8 @@ def test_rows_with_labels_in_place_and_others_can_be_mixed(corpus):
 def test_a_mixture_knows_whether_a_token_may_see_a_later_one():
     assert MIXTURE.has_prefixes() and mix(MLM, 128).has_prefixes()
     assert not mix(NTP, 128).has_prefixes()
+    short = (mix({"copying": Copying(token=None)}, slots) for slots in (3, 5))  # of one and two
+    assert [mixed.has_prefixes() for mixed in short] == [False, True]
 
 
 PROGRAM = """
@@ -153,10 +155,18 @@ def test_a_new_process_draws_the_same_batch():
 
 @pytest.mark.promise("Settings: impossible ratios are refused")
 @pytest.mark.parametrize(
-    "ratios", [[0.5, 0.5], [np.nan] * 7, [0.0] * 7, [-0.1, 1.1, 0, 0, 0, 0, 0], [np.inf] * 7]
+    ("ratios", "why"),
+    [
+        ([0.5, 0.5], "2 ratios for 7"),
+        (np.ones((1, 7)), r"\(1, 7\) ratios for 7"),
+        ([np.nan] * 7, "finite"),
+        ([0.0] * 7, "not all 0"),
+        ([-0.1, 1.1, 0, 0, 0, 0, 0], "at least 0"),
+        ([np.inf] * 7, "finite"),
+    ],
 )
-def test_impossible_ratios_are_refused(ratios):
-    with pytest.raises(ValueError, match="ratios"):
+def test_impossible_ratios_are_refused(ratios, why):
+    with pytest.raises(ValueError, match=why):
         check_ratios(np.array(ratios), 7)
 
 

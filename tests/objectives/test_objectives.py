@@ -29,7 +29,7 @@ from birdiedna.objectives.definitions import (
 )
 from birdiedna.objectives.explain import explain
 from birdiedna.objectives.program import align, expand, pad, shift, window_bases
-from birdiedna.objectives.spans import compose, count_spans, cycle
+from birdiedna.objectives.spans import compose, count_spans, cycle, layout
 
 ALL = {name: one for name, one in EVERY.items() if not one.sizes(100).in_place}
 ROWS, SLOTS = 1000, 1024
@@ -225,6 +225,8 @@ def test_infilling_uses_each_sentinel_once_in_prompt_and_target_in_one_order(nam
     sentinels = [word for word in words if word.kind == "sentinel"]
     prompt, target = ([w.text for w in sentinels if w.part == p] for p in ("prompt", "target"))
     assert prompt == target == list(dict.fromkeys(prompt))
+    first = next(word for word in words if word.part == "target")
+    assert first.text == target[0], "a sentinel comes before its span"
 
 
 def test_half_of_the_unmasked_pieces_change_places(draw):
@@ -329,14 +331,17 @@ def test_windows_are_solved_as_in_the_reference(name, at, slots):
 
 
 def test_counts_are_rounded_half_up_at_least_one_and_spans_may_all_but_touch():
-    given = (10, 0.25, 2), (100, 0.001, 3), (5, 0.6, 1)  # 2.5 and 1.5; less than one; 3 in 5
-    assert [count_spans(*settings) for settings in given] == [(3, 2), (1, 1), (3, 3)]
+    # 2.5 and 1.5; less than one base; less than one span; 3 in 5
+    given = (10, 0.25, 2), (100, 0.001, 3), (100, 0.05, 20), (5, 0.6, 1)
+    assert [count_spans(*settings) for settings in given] == [(3, 2), (1, 1), (5, 1), (3, 3)]
 
 
-def test_every_composition_is_drawn_and_a_cycle_moves_exactly_its_items():
+def test_every_composition_and_layout_is_drawn_and_a_cycle_moves_exactly_its_items():
     keys = jax.random.split(jax.random.key(0), 40)
     pairs = jax.vmap(lambda key: compose(key, 4, 2))(keys).tolist()
     assert {*map(tuple, pairs)} == {(1, 3), (2, 2), (3, 1)}
+    gaps = jax.vmap(lambda key: layout(key, 6, 3, 2).gap_lengths)(keys).tolist()
+    assert {*map(tuple, gaps)} == {(0, 1, 2), (0, 2, 1), (0, 3, 0), (1, 1, 1), (1, 2, 0), (2, 1, 0)}
     for moved in (0, 2, 3):
         orders = np.array(jax.vmap(partial(cycle, items=3, moved=moved))(keys))
         assert ((orders != np.arange(3)).sum(1) == moved).all()
@@ -365,12 +370,21 @@ def test_infilling_of_any_rate_and_span_is_invertible_or_refused(bases, rate, sp
         (Infilling, {"rate": 1.5, "mean_span": 3, "token": 17}),
         (Infilling, {"rate": 0.5, "mean_span": 0.5, "token": 17}),
         (Infilling, {"rate": 1.0, "mean_span": 1, "token": 17}),
+        (PrefixLM, {"rate": 0.0}),
         (PrefixLM, {"rate": 1.0}),
+        (Deshuffling, {"rate": 0.0}),
+        (Deshuffling, {"rate": 0.01, "mean_span": 1}),
         (Deshuffling, {"rate": 0.05, "mean_span": 500}),
+        (Autoencoding, {"rate": 0.0}),
         (Autoencoding, {"rate": 0.9, "mean_span": 1}),
         (Autoencoding, {"shuffled": 1.5}),
+        (SelectiveCopying, {"rate": 0.0}),
         (SelectiveCopying, {"before": 0}),
+        (SelectiveCopying, {"before": 16}),
+        (SelectiveCopying, {"after": 0}),
+        (SelectiveCopying, {"shortest": 0}),
         (SelectiveCopying, {"placements": 0}),
+        (SelectiveCopying, {"placements": 1025}),
         (SelectiveCopying, {"context_first": 1.5}),
         (MaskedTokens, {"rate": 0.0}),
         (MaskedTokens, {"masked": 1.1}),
