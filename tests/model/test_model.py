@@ -38,7 +38,7 @@ def test_visibility_is_the_prefix_rule(ours, prefix):
 
 @pytest.mark.parametrize("shape", [(3, 17), (2, 5, 17)], ids=["rows", "rows and slots"])
 @pytest.mark.parametrize("kind", [jnp.float32, jnp.bfloat16])
-def test_the_cpu_s_matmul_is_the_matrix_product_with_its_gradients(shape, kind):
+def test_the_cpu_s_matmul_is_the_matrix_product_with_its_gradients(shape, kind, monkeypatch):
     keys = jax.random.split(jax.random.key(0), 3)
     x, gradient = (jax.random.normal(k, (*shape[:-1], n), kind) for k, n in zip(keys, (17, 9)))
     kernel = jax.random.normal(keys[2], (17, 9))
@@ -50,6 +50,10 @@ def test_the_cpu_s_matmul_is_the_matrix_product_with_its_gradients(shape, kind):
     near = 1e-5 if kind == jnp.float32 else 1e-2
     for one, other in zip((got, gradients_cpu[0]), (want, gradients[0]), strict=True):
         np.testing.assert_allclose(one.astype(jnp.float32), other, rtol=near, atol=1e-5)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    plain = cpu_kernels.matmul(x, kernel)
+    assert plain.dtype == kind
+    np.testing.assert_allclose(plain.astype(jnp.float32), want, rtol=near, atol=1e-5)
     # products of bfloat16 are exact in float32: the kernel's gradient is never rounded to bfloat16
     np.testing.assert_allclose(gradients_cpu[1], gradients[1], rtol=1e-5, atol=1e-5)
 
@@ -79,6 +83,8 @@ def test_one_slot_has_the_features_and_gradients_that_it_has_in_whole_rows(ours,
     found = [jax.value_and_grad(lambda net: (read(net) ** 3).sum())(net) for read in (alone, whole)]
     for one, other in zip(*map(jax.tree.leaves, found), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    embedded = net.embedding[...][ids[jnp.arange(3), slot]]
+    np.testing.assert_array_equal(net.features(ids, prefix, 0, slot)[:, 0], embedded)
 
 
 def test_recast_changes_how_weights_are_used_and_refuses_other_sizes(ours):
@@ -96,6 +102,14 @@ def test_recast_changes_how_weights_are_used_and_refuses_other_sizes(ours):
             transformer.recast(ours, replace(config, **{field: value}))
 
 
+def test_weights_start_with_a_deviation_of_one_over_the_root_of_their_inputs(ours):
+    matrices = (ours.embedding, ours.blocks[0].down.kernel), (32, 64)
+    for matrix, inputs in zip(*matrices, strict=True):
+        scaled = np.asarray(matrix[...]) * inputs**0.5
+        assert 1.5 < np.abs(scaled).max() < 2.3, "truncated at two deviations"
+        assert scaled.std() == pytest.approx(0.95, abs=0.1)
+
+
 def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():
     assert transformer.count_parameters(ModelConfig()) == 16_781_824 + 2 * 384 * 512
     assert transformer.count_parameters(ModelConfig(vocabulary=32)) == 16_814_592
@@ -105,6 +119,11 @@ def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():
     ("field", "value", "why"),
     [
         ("width", 0, "every size must be at least 1"),
+        ("blocks", 1025, "blocks 1,025 are more than 1,024"),
+        ("rope_base", 0.0, "rope_base and norm_epsilon must be positive"),
+        ("rope_base", float("inf"), "rope_base and norm_epsilon must be positive"),
+        ("norm_epsilon", 0.0, "rope_base and norm_epsilon must be positive"),
+        ("norm_epsilon", float("nan"), "rope_base and norm_epsilon must be positive"),
         ("mlp_width", 10**9, "give width, mlp_width and heads .* up to"),
         ("vocabulary", 10**9, "a vocabulary up to"),
         ("head_width", 7, "head_width 7 must be even"),
