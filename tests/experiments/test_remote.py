@@ -160,7 +160,7 @@ def test_numbers_have_the_format_of_the_benchmark(plan, worked):
     assert part.made["noted"] == {}
     value = {row.what: row.value for row in part.rows}
     errors = [row for row in part.rows if row.what.startswith("attention ")]
-    assert {row.what.split()[1].strip(",") for row in errors} == {"auto", "xla", "einsum"}
+    assert {row.what.split()[1].strip(",") for row in errors} == {"auto", "chunks", "xla", "einsum"}
     assert all(0 < row.value <= row.bar for row in errors)
     for arm in ("birdie", "ntp"):
         assert value[f"step, {arm}"] > 0 and value[f"MFU, {arm}"] > 0
