@@ -319,6 +319,7 @@ def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(tmp
 @pytest.mark.parametrize(
     "wrong",
     [{"classes": 1}, {"steps": 5}, {"head": "mean"}, {"patience_evaluations": -1}]
+    + [{"head_rate": 0.0}, {"head_rate": np.inf}, {"share": 1.1}]
     + [{name: value} for name in ("steps", "rows", "evaluate_every") for value in (0, -20)],
 )
 def test_impossible_protocols_are_refused(wrong):

@@ -19,7 +19,7 @@ def test_the_learning_rate_warms_up_and_decays_to_its_end_or_is_constant():
     top = round(0.1 * 16_384) - 1
     wanted = {0: 1e-3 / (top + 1), top: 1e-3, top + (16_383 - top) // 2: 5.05e-4, 16_383: 1e-5}
     for step, value in wanted.items():
-        assert float(rate(step)) == pytest.approx(value, rel=1e-3)
+        assert float(rate(step)) == pytest.approx(value, rel=3e-4)
     rate = optimizer.learning_rate(OptimizerConfig(peak=5e-5, final=5e-5, warmup=0.0), 100)
     assert [float(rate(step)) for step in (0, 50, 99)] == pytest.approx([5e-5] * 3)
 
@@ -127,5 +127,6 @@ def test_microbatches_make_the_same_step(parts):
     + [{"peak": x} for x in (np.inf, np.nan, 0.0)],
 )
 def test_an_optimizer_that_cannot_learn_is_refused(wrong):
+    assert OptimizerConfig(b1=0.0, b2=0.0, weight_decay=0.0, warmup=0.0), "plain descent can"
     with pytest.raises(ValueError, match=next(iter(wrong))):
         OptimizerConfig(**wrong)

@@ -80,9 +80,15 @@ def test_ratios_are_logged_as_commanded_and_as_realised(birdie):
             assert [sum(event[f].values()) for f in fields] == pytest.approx(
                 [1] * len(fields), abs=1e-5
             )
-    for event in birdie["train"]:
+    for event, reward in zip(birdie["train"], birdie["reward"], strict=True):
         assert sum(event["rows"].values()) == BIRDIE.rows * BIRDIE.chunk_steps
         assert event["grad_norm"] > 0 and event["tokens_per_s"] > 0
+        for counts, shares in (("rows", "rows_share"), ("loss_tokens", "loss_tokens_share")):
+            total = sum(event[counts].values())
+            wanted = {name: count / total for name, count in event[counts].items()}
+            assert reward[shares] == pytest.approx(wanted), "of this round alone"
+    rows = [sum(event["rows"][name] for event in birdie["train"]) for name, _ in BIRDIE.objectives]
+    assert min(rows) > 0, "ratios are those of the director"
 
 
 def test_bases_are_counted_with_and_without_repeats(birdie):
