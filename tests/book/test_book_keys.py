@@ -33,21 +33,17 @@ def imported(package, *texts):
     return [str(file.relative_to(package)) for file in keys.modules(texts, package)]
 
 
+DEEP = ["deep/__init__.py", "deep/inside.py", "deep/sibling.py"]
+
+
 @pytest.mark.parametrize(
     "text, files",
     [
         ("import numpy", []),
         ("from demo import low", ["__init__.py", "low.py"]),
         ("import demo.middle as m", ["__init__.py", "low.py", "middle.py"]),
-        (
-            "from demo import late",
-            ["__init__.py", "deep/__init__.py", "deep/inside.py", "deep/sibling.py", "late.py"]
-            + ["low.py"],
-        ),
-        (
-            "%pip install x\n!ls\nfrom demo.middle import low",
-            ["__init__.py", "low.py", "middle.py"],
-        ),
+        ("from demo import late", ["__init__.py", *DEEP, "late.py", "low.py"]),
+        ("%pip x\n!ls\nfrom demo.middle import low", ["__init__.py", "low.py", "middle.py"]),
         ("if True:\n    !ls\nfrom demo import lonely", ["__init__.py", "lonely.py"]),
         ("this is no Python", []),
     ],

@@ -87,22 +87,16 @@ def test_what_only_notebooks_need_is_left_out_of_pages():
     text = show.chart_html("fig-a", {"mark": "point"})
     shown = published(html_output(text))["cells"][-1]["outputs"][0]["data"]["text/html"]
     assert "cdn" in text and "cdn" not in shown and "chart-fig-a" in shown
-    number = {"output_type": "display_data", "metadata": {}}
-    number["data"] = {
-        "text/html": "".join(show.NOTEBOOK_ONLY),
-        show.GLUE_PREFIX + "text/plain": "1",
-    }
+    number, glued = html_output("".join(show.NOTEBOOK_ONLY)), {f"{show.GLUE_PREFIX}text/plain": "1"}
+    number["data"] |= glued
     (shown,) = published(number)["cells"][-1]["outputs"]
-    assert shown["data"] == {show.GLUE_PREFIX + "text/plain": "1"}
+    assert shown["data"] == glued
 
 
 def test_two_numbered_figures_in_one_cell_are_refused():
-    outputs = [
-        html_output("x", birdiedna={"figure": {"name": name, "caption": "x"}})
-        for name in ("fig-a", "fig-b")
-    ]
-    with pytest.raises(ValueError, match="one cell shows 2 figures \\(fig-a, fig-b\\)"):
-        published(*outputs)
+    figure = lambda name: html_output("x", birdiedna={"figure": {"name": name, "caption": "x"}})
+    with pytest.raises(ValueError, match=r"one cell shows 2 figures \(fig-a, fig-b\)"):
+        published(figure("fig-a"), figure("fig-b"))
 
 
 def test_what_an_explorable_looks_up_is_data_of_the_scripts_and_no_output():

@@ -171,15 +171,16 @@ def test_the_command_exits_1_without_a_traceback(ran, monkeypatch, capsys):
     assert "birdiedna book: absent.fa: No such file" in capsys.readouterr().err
 
 
+LONG = "sequence,label\n" + "".join(f"{'ACGT' * (270 + i)},{i % 2}\n" for i in range(40))
+
+
 @pytest.mark.parametrize(
     ("lines", "missing"),
     [
         ("dna,class\nACGT,0\nAGGT,1\n", "no --sequence-column and no --label-column: change"),
-        (
-            "sequence,label\n" + "".join(f"{'ACGT' * (270 + i)},{i % 2}\n" for i in range(40)),
-            "no --length: change",
-        ),
+        (LONG, "no --length: change"),
     ],
+    ids=["columns", "length"],
 )
 def test_a_remedy_that_only_other_commands_have_is_no_dead_end(lines, missing, tmp_path, capsys):
     (tmp_path / "own.csv").write_text(lines)

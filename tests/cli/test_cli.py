@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 
-import jax
 import pytest
+from jax.errors import JaxRuntimeError
 
 from birdiedna import tasks
 from birdiedna.cli import main, parser, train
@@ -21,6 +21,8 @@ from birdiedna.tasks import elements
 from birdiedna.training import devices, probe, weights
 
 SEEDS = ["-1", "1.5", "x", "4294967296", "٣"]
+TIMES = ["-1", "0", "x", "soon", "1e3", "nan", "9" * 400]
+SHARDS = ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2"]
 
 
 @pytest.mark.parametrize("words", [["settings"], ["book"], ["data", "list"]])
@@ -43,16 +45,8 @@ def test_a_package_that_a_bare_machine_lacks_is_named_in_one_line(refused, monke
         (["data", "check"], "--length", ["9" * 20, "1e3", "nan"], "is not a number; give"),
         (["embed", "m", "f"], "--layer", ["1.0", "x"], "is not a number; give"),
         (["book"], "--at-once", ["-3", "0", "x"], "is not a count; give"),
-        (
-            *(["pretrain"], "--budget-minutes"),
-            ["-1", "0", "x", "soon", "1e3", "nan", "9" * 400],
-            "is not a time; give minutes",
-        ),
-        (
-            *(["plan", "work", "folder"], "--shard"),
-            ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/4/2"],
-            "is not a shard; give I/N, such as 1/4 to 4/4",
-        ),
+        (["pretrain"], "--budget-minutes", TIMES, "is not a time; give minutes"),
+        (["plan", "work", "x"], "--shard", SHARDS, "is not a shard; give I/N, such as 1/4 to 4/4"),
         (["plan", "work", "folder"], "--only", ["a,b"], "has a comma; use blanks: a b"),
         (["plan", "prepare"], "--arms", ["birdie,ntp"], "has a comma; use blanks: birdie ntp"),
         (["plan", "prepare"], "--finetune-seeds", ["0,1", "0,1,"], "has a comma; use blanks: 0 1"),
@@ -293,10 +287,7 @@ def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
         (NotImplementedError("no such kernel"), "no such kernel"),
         (MemoryError(), "out of memory; use fewer rows"),
         (MemoryError("Unable to allocate 9 TiB"), "out of memory (Unable to allocate 9 TiB); "),
-        (
-            OSError(28, "No space left on device", "/a/b"),
-            "/a/b: No space left on device; free disk space",
-        ),
+        (OSError(28, "No space left on device", "/a/b"), "/a/b: No space left on device; free "),
         (  # as that of a copy: only what is written can be full
             OSError(122, "Disk quota exceeded", "/read", None, "/written"),
             "/written: Disk quota exceeded; free disk space",
@@ -306,12 +297,12 @@ def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
             "/a/b: Is a directory; give another path",
         ),
         (
-            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes asked for.\nmore\nlines"),
-            "out of memory (9 bytes asked for.); ",
+            JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes.\nmore\nlines"),
+            "out of memory (9 bytes.); ",
         ),
         (
-            jax.errors.JaxRuntimeError("INTERNAL: YNNPACK operation failed: error"),
-            "perhaps for lack of memory (INTERNAL: YNNPACK operation failed: error); ",
+            JaxRuntimeError("INTERNAL: YNNPACK operation failed"),
+            "perhaps for lack of memory (INTER",
         ),
     ],
 )

@@ -61,10 +61,8 @@ def test_check_says_how_a_pre_training_would_divide_a_genome(tmp_path, said, nam
     path = written(tmp_path, "".join(f">{n}\n{BASES}\n" for n in names))
     out = said("data", "check", path)
     assert all(line in out for line in lines)
-    end = (
-        f"  contigs are long enough (profile quick)\n  usable: birdiedna pretrain --genome {path}\n"
-    )
-    assert out.endswith(end)
+    usable = f"  usable: birdiedna pretrain --genome {path}\n"
+    assert out.endswith(f"  contigs are long enough (profile quick)\n{usable}")
 
 
 def test_check_measures_each_contig_and_says_which_profiles_can_use_it(tmp_path, said):
@@ -89,11 +87,7 @@ GTF = "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n"
         ("rows.fna", FNA.replace("|1", "|x"), "record 2 (line 3): label is 'x'"),
         ("rows.csv", TABLE.replace("0", "1"), "all rows are of class 1; a task needs rows"),
         ("rows.csv", TABLE + "ACGT" * 300 + ",1\n", "1 of 13 rows have more than the 1,024 bases"),
-        (
-            "my.bed.gz",
-            "chr1\t0\t9\n",
-            "it looks like BED, which needs a genome: `birdiedna data build`",
-        ),
+        ("my.bed.gz", "chr1\t0\t9\n", "like BED, which needs a genome: `birdiedna data build`"),
         ("my.gtf", GTF, "looks like GTF, which `birdiedna data build --"),
         ("my.txt", TABLE, "a table of labelled rows, end its name in .csv"),
         ("my.fq", "@read\nACGT\n+\n!!!!\n", "FASTQ and SAM are not supported"),

@@ -36,25 +36,25 @@ def test_bed_is_read_whatever_its_blank_lines_comments_and_separators(tmp_path, 
     assert listed(intervals.read_bed(packed)) == expected
 
 
-def test_names_of_contigs_are_read_as_utf_8_as_in_fasta_and_tables(tmp_path):
-    bed = written(tmp_path, "Scaffold_\u00e9\t0\t4\n".encode())
-    assert intervals.read_bed(bed).contigs.tolist() == ["Scaffold_\u00e9"]
-
-
-def test_bed_with_numbers_as_names_and_scores_is_no_gff(tmp_path):
-    text = "chr1\t0\t4\t17\t900\t-\t0\t4\t0\n"
-    assert listed(intervals.read_bed(written(tmp_path, text))) == [("chr1", 0, 4, "-")]
-
-
 PEAKS = "chr1\t0\t4\tp1\t900\t-\t5.1\t3.2\t2.2\t17\nchr20\t2\t6\tp2\t80\t.\t1\t1\t1\t0\n"
 TABLE = "strand,end,region,start\n-,4,chr1,0\n,6,chr20,2\n"
+STRANDED = [("chr1", 0, 4, "-"), ("chr20", 2, 6, ".")]
 
 
 @pytest.mark.parametrize(
-    ("read", "text"), [(intervals.read_bed, PEAKS), (intervals.read_table, TABLE)]
+    ("read", "text", "expected"),
+    [
+        (intervals.read_bed, PEAKS, STRANDED),
+        (intervals.read_table, TABLE, STRANDED),
+        (intervals.read_bed, "chr1\t0\t4\t17\t900\t-\t0\t4\t0\n", STRANDED[:1]),  # no GFF
+        (intervals.read_bed, "Scaffold_\u00e9\t0\t4\n", [("Scaffold_\u00e9", 0, 4, ".")]),
+    ],
+    ids=["peaks", "table", "numbers as names", "UTF-8"],
 )
-def test_strands_are_in_column_6_or_in_the_one_of_this_name_and_may_be_empty(tmp_path, read, text):
-    assert listed(read(written(tmp_path, text))) == [("chr1", 0, 4, "-"), ("chr20", 2, 6, ".")]
+def test_strands_are_in_column_6_or_in_the_one_of_this_name_and_may_be_empty(
+    tmp_path, read, text, expected
+):
+    assert listed(read(written(tmp_path, text))) == expected
 
 
 PAGE = "<!DOCTYPE html><html>404</html>"

@@ -53,12 +53,9 @@ def test_crop_refuses_positions_without_bases(start, stop, message):
 
 
 def test_the_other_strand_of_rows_takes_a_few_bytes_a_base():
-    assert [vocab.decode(row) for row in opposite(TOKENS, LENGTHS)[:2]] == [
-        "GTACGT",
-        "GGCC<pad><pad>",
-    ]
-    tokens = np.tile(TOKENS, (10_000, 1))
-    lengths = np.tile(LENGTHS, 10_000)
+    first, second = map(vocab.decode, opposite(TOKENS, LENGTHS)[:2])
+    assert (first, second) == ("GTACGT", "GGCC<pad><pad>")
+    tokens, lengths = np.tile(TOKENS, (10_000, 1)), np.tile(LENGTHS, 10_000)
     assert memory.peak(lambda: opposite(tokens, lengths)) < 8 * tokens.size
 
 

@@ -78,12 +78,10 @@ def test_seeds_that_one_arm_lacks_are_dropped_and_other_arms_ignored():
 def test_text_of_a_gap_has_its_interval_if_there_is_one():
     several = seeds.compared(scores(np.array([[0.1], [0.3]])), PAIR)
     one = several.with_columns(seeds=1, gap=0.1, low=float("nan"), high=float("nan"))
-    assert (
-        seeds.gap_texts(several, PAIR)[PAIR[0]] == "+0.200 (-1.071 to +1.471 over 2 seeds, 1 task)"
-    )
-    assert seeds.gap_texts(one, PAIR)[PAIR[0]] == "+0.100 (1 seed, 1 task)"
-    assert seeds.gap_texts(several, PAIR, (2, 1))[PAIR[0]] == "+0.200 (-1.071 to +1.471)"
-    assert seeds.gap_texts(one.clear(), PAIR)[PAIR[0]] == "not measured"
+    text = lambda table, *more: seeds.gap_texts(table, PAIR, *more)[PAIR[0]]
+    assert text(several) == "+0.200 (-1.071 to +1.471 over 2 seeds, 1 task)"
+    assert text(one) == "+0.100 (1 seed, 1 task)" and text(one.clear()) == "not measured"
+    assert text(several, (2, 1)) == "+0.200 (-1.071 to +1.471)"
 
 
 def test_a_pair_is_sure_if_its_interval_excludes_0():

@@ -9,19 +9,10 @@ import pytest
 from birdiedna.experiments import paper_settings, profiles
 
 
-def test_short_rows_round_the_long_spans_to_a_single_one():
-    found = {
-        slots: paper_settings.row_lengths(slots).row(
-            by_predicate=pl.col("objective") == "infill_15_32", named=True
-        )
-        for slots in (128, 1024)
-    }
-    assert (found[128]["bases"], found[128]["spans"], found[128]["mean span"]) == (124, 1, 19.0)
-    assert (found[1024]["bases"], found[1024]["spans"], found[1024]["mean span"]) == (
-        1012,
-        4.75,
-        32.0,
-    )
+@pytest.mark.parametrize(("slots", "found"), [(128, (124, 1, 19.0)), (1024, (1012, 4.75, 32.0))])
+def test_short_rows_round_the_long_spans_to_a_single_one(slots, found):
+    row = paper_settings.row_lengths(slots).filter(objective="infill_15_32")
+    assert row.select("bases", "spans", "mean span").row(0) == found
 
 
 def test_scales_are_those_of_the_profiles():

@@ -127,10 +127,8 @@ def test_train_rows_are_of_chrx_test_rows_of_chr20_and_both_are_bounded(
         pl.read_csv(tmp_path / "one" / f"promoter_all.{p}.csv") for p in ("train", "test")
     )
     assert (train.height, test.height) == (450, 100)
-    assert (
-        train["name"].str.starts_with("chrX:").all()
-        and test["name"].str.starts_with("chr20:").all()
-    )
+    for rows, contig in ((train, "chrX:"), (test, "chr20:")):
+        assert rows["name"].str.starts_with(contig).all()
     same = (tmp_path / folder / "promoter_all.test.csv" for folder in ("one", "again"))
     assert len({path.read_text() for path in same}) == 1
 

@@ -476,10 +476,7 @@ BAD = {
         ('chr1\tx\texon\t9\t5\t.\t+\t.\ttranscript_id "t"\n', "line 1: .* has no valid exon"),
         ('chr1\tx\texon\t5\t9\t.\t.\t.\ttranscript_id "t"\n', "line 1: .* has no valid exon"),
         ("chr1\tx\texon\t5\t9\t.\t+\t.\tgene_id 1\n", "line 1: .* or no transcript_id or Parent"),
-        (
-            'chr1\tx\texon\t5\t9\t.\t+\t.\ttranscript_id "t"\n',
-            "boundary; it needs transcripts",
-        ),
+        ('chr1\tx\texon\t5\t9\t.\t+\t.\ttranscript_id "t"\n', "boundary; it needs transcripts"),
         ("chr1\tx\tCDS\t5\t9\t.\t+\t0\tID=t\n", "; it needs lines of the feature `exon`"),
         ("#\na\t1\t+\t5\t9\t5,7,\t9,\n", "line 2: .* has no valid exon"),
         ("contig,position,strand,site\nchr1,1,+,donor\n", "line 1: .* is not a line of GTF"),

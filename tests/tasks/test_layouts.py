@@ -92,10 +92,7 @@ def test_flat_files_are_joined_by_set_and_by_what_follows_the_part(tmp_path):
     ("files", "expected"),
     [
         ("t/Train.csv t/TEST.csv", {"t": {"train": "t/Train.csv", "test": "t/TEST.csv"}}),
-        (
-            "t/training.csv t/Eval.csv",
-            {"t": {"train": "t/training.csv", "validation": "t/Eval.csv"}},
-        ),
+        ("t/training.csv t/Eval.csv", {"t": dict(train="t/training.csv", validation="t/Eval.csv")}),
         ("a_train.csv a_test.csv", {"a": {"train": "a_train.csv", "test": "a_test.csv"}}),
         ("a-Train.CSV a-dev.csv", {"a": {"train": "a-Train.CSV", "validation": "a-dev.csv"}}),
         ("train_a.csv test_a.csv", {"a": {"train": "train_a.csv", "test": "test_a.csv"}}),
