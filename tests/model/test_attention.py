@@ -109,7 +109,7 @@ def test_the_tpu_s_flash_kernel_equals_the_dense_mask():
     @partial(jax.jit, static_argnums=0)
     def both(function):
         value, back = jax.vjp(lambda *qkv: function(*qkv, prefix), q, k, v)
-        return jax.tree.leaves((value, back(gradient)))
+        return jax.tree.leaves((value, back(gradient), function(q, k, v, None)))
 
     with pltpu.force_tpu_interpret_mode():
         got = both(by("flash"))

@@ -75,6 +75,14 @@ def test_another_arrangement_gives_other_logits(other):
     assert np.abs(logits_of(other()) - REFERENCE["logits"]).max() > 1e-3
 
 
+def test_a_config_may_omit_what_follows_from_its_other_sizes():
+    given = made_llama.config_of()
+    short = {name: given[name] for name in given.keys() - {"head_dim", "num_key_value_heads"}}
+    config, _ = llama.from_config(short)
+    assert (config.heads, config.head_width) == (4, config.width // 4)
+    assert config == replace(SIZES, kv_heads=0, head_width=config.width // 4)
+
+
 def test_weights_that_are_not_finite_are_refused():
     arrays = {**llama.to_llama(made_llama.net()), "model.norm.weight": np.full(32, np.nan)}
     with pytest.raises(ValueError, match="model.norm.weight contains numbers that are not finite"):
