@@ -85,6 +85,7 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
     assert notes[5] == f"REF is {ref} in own.fa" and "third" in notes[11]
     assert notes[7].startswith("ALT '' is not")
     assert [score is None for score in found["llr"]] == [bool(note) for note in notes]
+    variants.check(written(tmp_path, HEADER + lines[2] * 10, "few.vcf"), genome)  # is no assembly's
     same = found.filter((pl.col("position") == 100) & (pl.col("ref") == pl.col("alt")))
     assert same["llr"].to_list() == [0.0]
     means = (found["llr_forward"] + found["llr_reverse"]) / 2
