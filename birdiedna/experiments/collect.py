@@ -229,11 +229,12 @@ def block(runs: Iterable[Mapping[str, Any]], kind: str = "finetune") -> list[Map
     }
     tasks, seeds, tuned, arms = (dict.fromkeys(key[i] for key in found) for i in range(4))
     have = lambda places, who: all((*place, arm) in found for place in places for arm in who)
-    blocks = []
+    largest: list[Any] = []
     for first, second in itertools.product(range(len(seeds), 0, -1), range(len(tuned), 0, -1)):
         pairs = list(itertools.product(sorted(seeds)[:first], sorted(tuned)[:second]))
-        of_task = ([(task, *pair) for pair in pairs] for task in tasks)
-        blocks.append([place for places in of_task if have(places, ARMS) for place in places])
-    largest = max(blocks, key=len, default=[])
+        if len(tasks) * len(pairs) > len(largest):  # else it cannot be larger
+            of_task = ([(task, *pair) for pair in pairs] for task in tasks)
+            common = [place for places in of_task if have(places, ARMS) for place in places]
+            largest = max(largest, common, key=len)
     compared = (*ARMS, *(arm for arm in arms if arm not in ARMS and have(largest, [arm])))
     return [found[*place, arm] for place in largest for arm in compared]

@@ -136,15 +136,14 @@ def chosen(plan: Plan, only: Sequence[str] = ()) -> list[RunSpec]:
     return [run for run in plan.runs if run.name in wanted]
 
 
-def state(plan: Plan, run: RunSpec) -> str:
+def state(plan: Plan, run: RunSpec, failed: Mapping[str, str]) -> str:
     """The state of a run: "finished", "failed: ...", "begun, step ..." or the like.
 
-    Errors as in `run_folder.check_name`.
+    `failed` is `plan.failures()`, read once for all runs. Errors as in `run_folder.check_name`.
     """
     if run_folder.complete(place := plan.place(run.name)):
         run_folder.check_name(place)
         return "finished"
-    failed = plan.failures()
     if run.name in failed:
         return f"failed: {failed[run.name]}"
     if run.start in failed:
@@ -164,19 +163,22 @@ def shard(runs: Sequence[RunSpec], number: int, of: int) -> list[RunSpec]:
     together, since they can train together. A run goes to the shard with the fewest rows to read.
     """
     shards: list[list[RunSpec]] = [[] for _ in range(of)]
-    families = [run.name for run in runs if run.kind == "pretrain"]
-    rows = lambda one: sum(run.config.steps * run.config.rows for run in shards[one])
+    rows = [0] * of
+    pretrained = (run.name for run in runs if run.kind == "pretrain")
+    families = {name: number for number, name in enumerate(pretrained)}
     place: dict[tuple[str, str], int] = {}
     for run in runs:
         start = run.name if run.kind == "pretrain" else run.start
         if (start, run.task) not in place:
             allowed = range(of)
             if start in families:
-                allowed = range(families.index(start) % of, of, len(families))
+                allowed = range(families[start] % of, of, len(families))
             if run.kind == "pretrain":
                 allowed = allowed[:1]
-            place[start, run.task] = min(allowed, key=rows)
-        shards[place[start, run.task]].append(run)
+            place[start, run.task] = min(allowed, key=rows.__getitem__)
+        own = place[start, run.task]
+        shards[own].append(run)
+        rows[own] += run.config.steps * run.config.rows
     return shards[number - 1]
 
 
@@ -215,7 +217,7 @@ def work(
         return read_rows(checked(plan, f"tasks/{run.task}.npz"))
 
     def show(run: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
-        print(f"{run.name}: {state(plan, run)}", flush=True)
+        print(f"{run.name}: {state(plan, run, plan.failures())}", flush=True)
         for line in progress.lines(run, events):
             print(f"  {line}", flush=True)
 
@@ -347,8 +349,10 @@ def checked(plan: Plan, name: str) -> Path:
 def table(plan: Plan) -> list[dict[str, Any]]:
     """One row per run, in order: name, kind, standing, minutes, and the speed of a pre-training."""
 
+    failed = plan.failures()
+
     def row(run: RunSpec, log: Path) -> dict[str, Any]:
-        now = state(plan, run)
+        now = state(plan, run, failed)
         found: dict[str, Any] = {"name": run.name, "kind": run.kind, "standing": now}
         found["minutes"] = cost.seconds(log) / 60
         if run.kind == "pretrain" and now.startswith(("finished", "begun")):

@@ -492,6 +492,42 @@ def test_more_shards_than_pretrainings_spread_their_fine_tunings():
     assert max(sizes) - min(sizes) <= 2  # the seeds of a task stay together
 
 
+def test_the_table_of_a_plan_reads_what_failed_once_and_not_for_each_run(fresh, monkeypatch):
+    for number in range(1, 6):
+        run_folder.write_json(fresh / f"failures-{number}-of-5.json", {f"other-{number}": "why"})
+    reads, read = [], make.read_json
+    monkeypatch.setattr(
+        make, "read_json", lambda path, *more: reads.append(path) or read(path, *more)
+    )
+    assert len(plans.table(plans.read(fresh))) == 19 and len(reads) == 5
+
+
+def test_between_two_runs_the_folder_is_listed_and_no_unfinished_run_looked_at(
+    finished, monkeypatch
+):
+    plan, looks, complete = plans.read(finished), [], run_folder.complete
+    shutil.rmtree(plan.place(plan.runs[-1].name))
+    many = [replace(plan.runs[-1], name=f"other-{number}") for number in range(20_000)]
+    suite = [*plan.runs, *many]
+    place = make.Workplace(finished / "runs", None, None, "", failures=finished / "failures.json")
+    monkeypatch.setattr(run_folder, "complete", lambda path: looks.append(path) or complete(path))
+    assert make._left(suite, place) == suite[18:] and len(looks) == 18
+
+
+def test_shards_count_the_rows_of_each_run_once():
+    class Counted(SimpleNamespace):
+        @property
+        def steps(self):
+            looks.append(self)
+            return 2
+
+    looks, runs = [], specs(10, 30)
+    for run in runs:
+        run.config = Counted(rows=1)
+    plans.shard(runs, 1, 2)
+    assert len(looks) == len(runs)
+
+
 @pytest.mark.promise("Devices: a shard waits for a pre-training that another shard makes")
 def test_a_shard_waits_for_what_another_makes_and_all_shards_make_the_plan(
     fresh, monkeypatch, capsys

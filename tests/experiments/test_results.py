@@ -335,6 +335,20 @@ def test_every_pretraining_seed_is_compared():
     assert runs.block(probes) == [] and len(runs.block(probes, "probe")) == len(probes)
 
 
+def test_the_block_of_thousands_of_runs_is_found_without_looking_at_smaller_ones(monkeypatch):
+    looks = []
+
+    class Counted(str):
+        def __hash__(self):
+            looks.append(self)
+            return super().__hash__()
+
+    every = entries(*((task, seed, run) for task in "ab" for seed in range(30) for run in range(9)))
+    listed = [entry | {"task": Counted(entry["task"])} for entry in every]
+    assert len(runs.block(listed)) == len(every)
+    assert len(looks) < 20 * len(every)
+
+
 def test_results_over_the_size_limit_are_refused_and_older_ones_stay(plan, stored, monkeypatch):
     before = sorted(stored.rglob("*"))
     monkeypatch.setattr(results, "LARGEST_BYTES", 1000)
