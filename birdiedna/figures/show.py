@@ -19,7 +19,7 @@ import polars as pl
 from altair.utils import update_nested
 from IPython.display import display
 
-from birdiedna.data.names import sided
+from birdiedna.data.names import quantity, sided
 from birdiedna.data.page_text import escaped
 from birdiedna.training import environment, run_folder
 
@@ -164,11 +164,15 @@ def manifests(name: str, sources: Provenance) -> list[dict[str, Any]]:
     ]
 
 
+#: Runs that a fold lists: more would be megabytes below every figure of a page.
+MOST_RUNS = 500
+
+
 def fold(entries: Sequence[Mapping[str, Any]]) -> str:
     """A fold with run, profile, seed, data, device, commit, code and command of all entries.
 
     Its title has profile and device. Shared values are listed once; the rest is a table with one
-    line per run.
+    line per run, of at most `MOST_RUNS` runs and the number of the others.
     """
     present = environment.code_fingerprint()
     rows = [_stated(entry, present) for entry in entries]
@@ -177,8 +181,10 @@ def fold(entries: Sequence[Mapping[str, Any]]) -> str:
     common = "".join(
         f"<dt>{key}</dt><dd>{escaped(rows[0][key])}</dd>" for key in shared if rows[0][key]
     )
-    listed = _html_rows(apart, [[row[key] for key in apart] for row in rows]) if apart else ""
-    listed = f"<table>{listed}</table>" if listed else ""
+    shown = [[row[key] for key in apart] for row in rows[:MOST_RUNS]]
+    listed = f"<table>{_html_rows(apart, shown)}</table>" if apart else ""
+    if apart and (more := len(rows) - len(shown)):
+        listed += f"<p>and {quantity(more, 'more runs')}: see the manifest.json of each</p>"
     made = "; ".join(dict.fromkeys(_title(row) for row in rows))
     return (
         f'<details class="provenance"><summary>How this was made ({escaped(made)})</summary>'

@@ -174,6 +174,14 @@ def test_fold_lists_shared_values_once_and_the_rest_per_run():
     assert "aaaaaaaaaaaa with local changes" in fold and "genome ffffffffffff" in fold
 
 
+def test_fold_of_many_runs_counts_those_that_it_does_not_list():
+    many = [{**MANIFEST, "name": f"ntp-{number:08d}"} for number in range(20_000)]
+    fold = show.fold(many)
+    assert fold.count("<td>ntp-") == show.MOST_RUNS and "and 19,500 more runs: see" in fold
+    assert len(fold) < 200 * show.MOST_RUNS
+    assert "more run" not in show.fold(many[: show.MOST_RUNS])
+
+
 def test_fold_and_its_title_list_changed_settings():
     changed = MANIFEST | {"changes": ["finetune.head=pooled", "finetune.steps=90"]}
     text = "finetune.head=pooled, finetune.steps=90"
