@@ -47,13 +47,19 @@ def test_predictions_on_test_rows_are_those_that_the_run_stored(tuned, test_rows
     assert found["name"].to_list() == [record.name for record in test_rows]
 
 
-def test_both_strands_give_a_sequence_and_its_complement_one_prediction(tuned, test_rows):
+def test_both_strands_give_a_sequence_and_its_complement_one_prediction(
+    tuned, test_rows, monkeypatch
+):
     turned = [r._replace(tokens=vocab.reverse_complement(r.tokens)) for r in test_rows]
     one, other = (
         pl.concat(predict.predict(tuned, r, both_strands=True)) for r in (test_rows, turned)
     )
     np.testing.assert_allclose(one["p_1"], other["p_1"], atol=1e-5)
     assert (one["strand_difference"] > 0).any()
+    run = predict.load(tuned)
+    run.net.config = replace(run.net.config, both_strands=True)
+    monkeypatch.setattr(predict, "load", lambda _: run)
+    assert pl.concat(predict.predict(tuned, test_rows)).equals(one), "a setting of the run"
 
 
 def test_longer_sequences_are_refused_or_their_middle_is_read(tuned, test_rows):
