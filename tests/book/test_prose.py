@@ -52,6 +52,17 @@ def test_code_formulas_tables_and_links_are_no_prose(tmp_path):
     assert [*prose.faults(prose.prose(page))] == []
 
 
+def test_a_page_with_a_fault_fails_the_check_with_its_words(tmp_path, capsys):
+    good, bad = tmp_path / "good.md", tmp_path / "bad.md"
+    good.write_text("A row has slots.\n")
+    bad.write_text("It is a very unique row.\n")
+    assert prose.main([str(good)]) == 0
+    assert "1 pages: no fault" in capsys.readouterr().out
+    assert prose.main([str(good), str(bad)]) == 1
+    told = capsys.readouterr().out
+    assert f"{bad}: " in told and "very unique" in told
+
+
 def test_of_a_notebook_the_markdown_cells_are_read(tmp_path):
     cells = [
         {"cell_type": kind, "metadata": {}, "source": [f"# title\n\n{kind} cell."]}
