@@ -16,6 +16,7 @@ import tiny
 from birdiedna.cli import main
 from birdiedna.data import sample
 from birdiedna.data.files import digest
+from birdiedna.data.stored import sealed
 from birdiedna.evaluation import frames, metrics, statistics
 from birdiedna.experiments import collect, cost, prepare, profiles, results, runs
 from birdiedna.experiments import plan as plans
@@ -160,6 +161,27 @@ def test_results_of_the_repository_are_read_where_there_are_no_others(monkeypatc
     assert results.newest("eighth") == "small" and Stored("small").probe_scores().height
     with pytest.raises(ValueError, match="no results 'other'"):
         results.read("other")
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"format": 2}, "results mine: format 2 is not 1"),
+        ({"left": [{"name": "../x", "kind": "pretrain", "arm": "ntp", "seed": 0}]}, r"\.\./x"),
+        ({"left": [{"name": "x", "kind": "finetune", "arm": "ntp", "seed": 0}]}, "results.json"),
+    ],
+)
+def test_results_of_another_format_or_with_runs_of_no_name_are_refused(
+    monkeypatch, tmp_path, changed, why
+):
+    monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    whole = {"format": 1, "profile": {}, "runs": [], "left": []}
+    whole |= {"sha256": {}} | changed
+    whole["left"] = [{**entry, "why": "none"} for entry in whole["left"]]
+    run_folder.write_json(tmp_path / "mine" / "results.json", sealed(whole))
+    with pytest.raises(ValueError, match=why):
+        results.read("mine")
 
 
 def test_a_missing_folder_of_results_is_named_with_its_variable(monkeypatch, tmp_path):
