@@ -210,7 +210,9 @@ def _stated(entry: Mapping[str, Any], present: str) -> dict[str, str]:
     stated["data"] = ", ".join(f"{label} {str(mark)[:12]}" for label, mark in data.items())
     commit = str(entry.get("git_commit") or "")[:12]
     code = entry.get("code") or ""
-    stated["code"] = code[:12] + (" (made by other code)" if code not in ("", present) else "")
+    begun = " (begun by other code)" if entry.get("other_code_before") else ""
+    made = " (made by other code)" if code not in ("", present) else ""
+    stated["code"] = f"{code[:12]}{begun or made}"
     stated["commit"] = commit + (" with local changes" if commit and entry.get("git_dirty") else "")
     return {key: "" if value is None else str(value) for key, value in stated.items()}
 
