@@ -225,7 +225,8 @@ def test_fold_names_the_training_code_and_whether_it_differs():
     assert f"<dd>{now[:12]}</dd>" in show.fold([same])
     assert "made by other code" not in show.fold([same])
     assert "ffffffffffff (made by other code)" in html.unescape(show.fold([other]))
-    assert "(begun by other code)" in show.fold([same | {"other_code_before": True}])
+    begun = show.fold([same | {"other_code_before": True}])
+    assert f"{now[:12]} (begun by other code)" in html.unescape(begun)
     assert "<dt>code</dt>" not in show.fold([{"name": "computed here"}])
 
 
