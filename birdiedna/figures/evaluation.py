@@ -1,7 +1,5 @@
 """Charts of `05_evaluation`: curves, scores, gaps, steps."""
 
-import math
-
 import altair as alt
 import polars as pl
 
@@ -14,29 +12,38 @@ from birdiedna.figures import style
 def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     """Validation MCC of `frames.curves` over steps, a panel per task: seeds thin, their mean thick.
 
-    Only every k-th step and the last are drawn if the chart would be too large.
+    If the chart would be too large, some steps are drawn, or some runs, and its title says so; the
+    mean is always that of all runs.
     """
-    steps, every = curves["step"].unique().sort(), math.ceil(curves.height / style.MOST_ROWS)
-    drawn = [*steps.gather_every(max(1, every)), *steps.tail(1)]
-    kept = curves.filter(pl.col("step").is_in(drawn))
     columns = "task", "arm", "seed", "finetune_seed", "step"
-    titled = style.titled(kept.select(*columns, value="validation"))
-    titled = titled.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
-    order = style.values(titled, "task")
-    titled = style.row_ends(titled, "task", order, "step", "value", style.reach(titled["value"]))
+    whole = style.titled(curves.select(*columns, value="validation"))
+    whole = style.numbered(whole, "task", "arm", "step")
+    means = whole.group_by("task", "arm", "step", maintain_order=True).agg(mean=pl.mean("value"))
+    runs = min(4, whole["nth"].n_unique())  # are drawn of any number of steps
+    means, note = style.thinned(means, "step", "steps", (style.MOST_ROWS - 500) // (1 + runs))
+    kept = whole.filter(pl.col("step").is_in(means["step"].unique().to_list()))
+    room = style.MOST_ROWS - 500 - means.height
+    kept, fewer = style.thinned(kept, "nth", "runs of an arm on a task", room)
+    titled = kept.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
+    order = style.values(whole, "task")
+    titled = pl.concat([titled, means], how="diagonal")
+    spans = style.reach(titled["value"])
+    titled = style.row_ends(titled, "task", order, "step", "mean", spans)
     base = alt.Chart().encode(
         x=alt.X("step:Q", title="fine-tuning step", axis=alt.Axis(tickCount=4)),
         color=style.ARM_COLOUR,
     )
-    thin = base.mark_line(strokeWidth=1, opacity=0.45).encode(
+    thin = base.transform_filter("isValid(datum.value)").mark_line(strokeWidth=1, opacity=0.45)
+    thin = thin.encode(
         y=alt.Y("value:Q", title="MCC on validation"),
         detail="run:N",
         tooltip=["task", "arm", "step", *style.tips(".3f", "value")],
     )
-    thick = base.mark_line(strokeWidth=3).encode(y=alt.Y("mean(value):Q"))
+    thick = base.transform_filter("isValid(datum.mean)").mark_line(strokeWidth=3).encode(y="mean:Q")
     layers = thin, thick, style.arm_names("step")
     panel = alt.layer(*layers, data=titled).properties(width=165, height=110)
-    return style.panels(panel, "task", order, margin=60 + style.NAMES)
+    chart = style.panels(panel, "task", order, margin=60 + style.NAMES)
+    return style.noted(chart, note, fewer)
 
 
 def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
@@ -46,6 +53,8 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     """
     only = pl.col("metric") == "mcc"
     seeds = style.titled(results.filter(only).select("task", "arm", "value"))
+    seeds = style.numbered(seeds, "task", "arm")
+    seeds, note = style.thinned(seeds, "nth", "runs of an arm on a task", style.MOST_ROWS // 2)
     means = arms(results).filter(only).select("task", "arm", "mean", "low", "high")
     means = style.titled(means.with_columns(short=pl.col("arm").replace(SHORT)))
     codes = {who: code for who, code in CODES.items() if who in {*baselines["who"]}}
@@ -84,7 +93,7 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     )
     height = alt.Step(13, **{"for": "offset"})
     layers = style.rule(x=0) + line + dots + mean + text + names
-    return layers.properties(width="container", height=height)
+    return style.noted(layers.properties(width="container", height=height), note)
 
 
 #: Lanes of the baselines, below those of the arms.
@@ -143,6 +152,8 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
         pair(),
         split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
     )
+    frame = style.numbered(frame, "task", "pair")
+    frame, note = style.thinned(frame, "nth", "runs of a pair on a task")
     scale = alt.Scale(domain=[-1, 1])
     dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
     dot = dot.encode(
@@ -152,12 +163,12 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
         tooltip=["task", "pair", "only_first", "only_second", *style.tips("+.2f", "split")],
     )
     panel = alt.layer(style.rule(x=0), dot, data=frame).properties(height=alt.Step(20))
-    return _by_pair(panel, frame)
+    return style.noted(_by_pair(panel, frame), note)
 
 
 def waiting(curves: pl.DataFrame) -> alt.LayerChart:
     """Kaplan-Meier curves of runs that are still below a target, from `learning_speed.waiting`."""
-    frame = style.titled(curves)
+    frame, note = style.thinned(style.titled(curves), "step", "steps")
     line = (
         alt.Chart(frame)
         .mark_line(interpolate="step-after", strokeWidth=2.5)
@@ -174,4 +185,5 @@ def waiting(curves: pl.DataFrame) -> alt.LayerChart:
     )
     names = style.end_labels(frame, "step", "waiting", "arm", style.ARM_COLOUR)
     chart = (line + names).properties(width="container", height=165)
-    return chart.properties(padding={"left": 5, "top": 5, "right": 12, "bottom": 5})
+    chart = chart.properties(padding={"left": 5, "top": 5, "right": 12, "bottom": 5})
+    return style.noted(chart, note)

@@ -14,7 +14,7 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     distribution, hence no comparison, and hidden at first. The dashed rule is the order-0 entropy
     of the held-out contigs, in nats.
     """
-    frame = style.titled(losses.drop("run"))
+    frame, note = style.thinned(style.titled(losses.drop("run")), "step", "evaluations")
     order = [style.OBJECTIVE_TITLES[name] for name in (*BIRDIE_DNA, *NTP)]
     labelled = style.row_ends(frame.filter("trained"), "objective", order, "step", "loss", 2.2, 4)
     frame = pl.concat([frame, labelled.filter(pl.col("label").is_not_null())], how="diagonal")
@@ -32,7 +32,7 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     layers = style.rule(y=entropy), lines, style.arm_names("step")
     panel = alt.layer(*layers, data=frame).properties(width=122, height=95)
     found = style.panels(panel, "objective", order, columns=4, margin=60 + style.NAMES)
-    return found.add_params(untrained)
+    return style.noted(found.add_params(untrained), note)
 
 
 def mixture(rounds: pl.DataFrame) -> alt.FacetChart:
@@ -42,6 +42,7 @@ def mixture(rounds: pl.DataFrame) -> alt.FacetChart:
     was drawn at random.
     """
     long = style.titled(rounds.select("objective", "start", "end", "explored", *SHARES))
+    long, note = style.thinned(long, "start", "rounds")
     base = alt.Chart().encode(
         x=alt.X("start:Q", title="step", axis=alt.Axis(tickCount=2)), x2="end:Q"
     )
@@ -62,7 +63,7 @@ def mixture(rounds: pl.DataFrame) -> alt.FacetChart:
     random = random.encode(x="middle:Q", x2=alt.Undefined, y=alt.datum(0))
     panel = alt.layer(rows, tokens, random, data=long).properties(width=122, height=80)
     order = [style.OBJECTIVE_TITLES[name] for name in BIRDIE_DNA]
-    return style.panels(panel, "objective", order, columns=4, margin=78)
+    return style.noted(style.panels(panel, "objective", order, columns=4, margin=78), note)
 
 
 #: Shares of an objective in a round.

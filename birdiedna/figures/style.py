@@ -7,9 +7,10 @@ are both blue, since they are one class of the mixture.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import altair as alt
+import numpy as np
 import polars as pl
 
 from birdiedna.evaluation.paper_table import ARM_TITLES
@@ -89,6 +90,35 @@ def named_rows(column: str, order: Sequence[str] | None = None, limit: int = 150
 def legend(shown: Sequence[str]) -> alt.Legend:
     """A legend above the chart; on a phone one name below the other."""
     return alt.Legend(orient="top", symbolOpacity=1, columns=4, values=list(shown))
+
+
+def thinned(
+    frame: pl.DataFrame, column: str, what: str, most: int = MOST_ROWS - 500
+) -> tuple[pl.DataFrame, str]:
+    """Evenly spaced values of a column, with both ends, if the frame has more than `most` rows.
+
+    Also what is drawn, as "20 of 300 runs", or "" for all. Other rows of a chart fit in the 500
+    that are left.
+    """
+    every, kept = frame[column].unique().sort(), frame
+    count = len(every)
+    while kept.height > most and count > 1:
+        count = max(1, min(count - 1, count * most // kept.height))
+        places = np.linspace(0, len(every) - 1, count).astype(int)
+        kept = frame.filter(pl.col(column).is_in(every.gather(places).to_list()))
+    return kept, "" if count == len(every) else f"{count:,} of {len(every):,} {what}"
+
+
+def noted(chart: Any, *notes: str) -> Any:
+    """A chart whose title says what `thinned` left of its rows."""
+    said = "Drawn: " + "; ".join(filter(None, notes))
+    plain = alt.Title(said, fontSize=12, fontWeight="normal")
+    return chart.properties(title=plain) if any(notes) else chart
+
+
+def numbered(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
+    """A frame with `nth`, the number of each row among those of the same keys."""
+    return frame.with_columns(nth=pl.int_range(pl.len()).over(keys))
 
 
 def rule(**at: float) -> alt.Chart:

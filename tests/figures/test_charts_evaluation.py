@@ -63,6 +63,31 @@ def test_curves_of_the_whole_benchmark_stay_small_and_keep_both_ends():
     assert {0, 8192} <= {row["step"] for row in drawing.rows(chart)}
 
 
+@pytest.mark.parametrize("tasks, pretrained, tuned", [(22, 3, 10), (60, 30, 10)])
+def test_charts_of_thousands_of_runs_stay_small_say_what_is_drawn_and_keep_the_means(
+    tasks, pretrained, tuned
+):
+    names, seeds, runs = [f"t{n}" for n in range(tasks)], range(pretrained), range(tuned)
+    of = every(task=names, arm=profiles.ARMS, seed=seeds, finetune_seed=runs)
+    of = of.with_columns(value=pl.col("seed") / 100 + pl.col("finetune_seed") / 1000)
+    curves = of.rename({"value": "validation"}).join(every(step=range(0, 90, 10)), how="cross")
+    chart = evaluation.learning_curves(curves)
+    drawing.check(chart)
+    assert f" of {pretrained * tuned} runs of an arm on a task" in chart.to_json()
+    found = [row["mean"] for row in drawing.rows(chart) if row.get("mean") is not None]
+    assert len(found) >= tasks * 3 * 5 and found == pytest.approx([of["value"].mean()] * len(found))
+    edges = of.with_columns(metric=pl.lit("mcc"), low=pl.col("value"), high=pl.col("value"))
+    bars = every(task=names, who=[scores.FAIR], metric=["mcc"]).with_columns(value=0.1)
+    drawing.check(evaluation.scores(edges, bars))
+    counts = [pl.lit([1] * pretrained * tuned).alias(f"only_{one}") for one in ("first", "second")]
+    gaps = every(task=names, first=["birdie"], second=["ntp", "random"]).with_columns(*counts)
+    drawing.check(evaluation.splits(gaps))
+    falls = every(arm=["birdie", "ntp"], step=range(tasks * pretrained * tuned))
+    chart = evaluation.waiting(falls.with_columns(waiting=1 / (1 + pl.col("step"))))
+    drawing.check(chart)
+    assert ("Drawn: " in chart.to_json()) == (falls.height > style.MOST_ROWS - 500)
+
+
 def test_baselines_are_shown_as_codes(made):
     found = [row for row in drawing.rows(made["scores"]) if "who" in row]
     assert {(row["who"], row["code"]) for row in found} == {(scores.FAIR, "5")}

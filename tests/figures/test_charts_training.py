@@ -37,6 +37,19 @@ def test_chart_draws(name):
     drawing.check(CHARTS[name]())
 
 
+def test_charts_of_a_long_log_stay_small_keep_both_ends_and_say_what_is_drawn():
+    steps = range(0, 500_000, 50)
+    losses = every(arm=("birdie", "ntp"), step=steps, objective=(*NAMES, *NTP))
+    losses = losses.with_columns(run="arm", loss=1.3, trained=True)
+    rounds = every(start=steps, objective=NAMES).with_columns(end=pl.col("start") + 50)
+    rounds = rounds.with_columns(explored=True, **{name: pl.lit(0.1) for name in SHARE})
+    held, mixed = pretraining.held_out(losses, 1.38), pretraining.mixture(rounds)
+    for chart, column, what in ((held, "step", "evaluations"), (mixed, "start", "rounds")):
+        drawing.check(chart)
+        assert f" of 10,000 {what}" in chart.to_json()
+        assert {steps[0], steps[-1]} <= {row.get(column) for row in drawing.rows(chart)}
+
+
 def test_losses_of_untrained_objectives_are_hidden_at_first():
     chart = CHARTS["held out"]()
     spec = chart.to_dict()
