@@ -61,6 +61,7 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
     order = style.values(frame, "rival")
     ranked = frame.filter(rival=order[0] if order else None).sort("gap", descending=True)
     tasks = [*dict.fromkeys([*ranked["task"], *frame["task"]])]
+    frame, note = style.thinned(frame, "seed", "seeds")
     base = alt.Chart().encode(y=style.named_rows("task", tasks, limit=190))
     dots = base.mark_circle(size=14, opacity=0.45, color="currentColor").encode(
         x=alt.X("value:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
@@ -71,9 +72,8 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
         x="mean(gap):Q", tooltip=["task", "pair", *style.tips("+.3f", "gap", "low", "high", "holm")]
     )
     panel = alt.layer(style.rule(x=0), line, dots, mean, data=frame)
-    return style.panels(
-        panel.properties(width=150, height=alt.Step(15)), "rival", order, margin=170
-    )
+    panel = panel.properties(width=150, height=alt.Step(15))
+    return style.noted(style.panels(panel, "rival", order, margin=170), note)
 
 
 def levels(scores: pl.DataFrame) -> alt.Chart:
@@ -87,8 +87,9 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
     bands = alt.Axis(grid=True, tickBand="extent", ticks=False, labelLimit=190)
     arms = [ARM_TITLES[arm] for arm in style.ARM_COLOURS]
     shown = [title for title in arms if title in {*frame["arm"]}]
+    frame, note = style.thinned(frame, "seed", "seeds")
     marks = alt.Chart(frame).mark_point(filled=True, size=36, opacity=0.8)
-    return marks.encode(
+    chart = marks.encode(
         x=alt.X("value:Q", title="test MCC", axis=alt.Axis(tickCount=4)),
         y=alt.Y("task:N", sort=order["task"].to_list(), title=None, axis=bands),
         yOffset=alt.YOffset("arm:N", sort=arms),
@@ -96,6 +97,7 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
         shape=style.ARM_SHAPE.legend(style.legend(shown)),
         tooltip=["task", "arm", "seed", *style.tips(".3f", "value")],
     ).properties(width="container", height=alt.Step(20, **{"for": "position"}))
+    return style.noted(chart, note)
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:

@@ -117,6 +117,16 @@ def test_tasks_are_in_the_order_of_the_gaps_of_the_first_panel():
     assert '"sort": ["b", "c", "a"]' in chart.to_json(indent=None)
 
 
+def test_charts_of_many_seeds_stay_small_and_say_what_is_drawn():
+    names = [f"t{n}" for n in range(60)]
+    rows = every(task=names, arm=profiles.ARMS, seed=range(50)).with_columns(finetune_seed=0)
+    scored = rows.with_columns(value=pl.col("seed") / 100)
+    pairs = [("birdie", "ntp"), ("birdie", "random")]
+    for chart in (evidence.levels(scored), evidence.gaps(seeds.by_task(scored, pairs))):
+        drawing.check(chart)
+        assert "of 50 seeds" in chart.to_json()
+
+
 def test_every_run_has_a_signed_split(made):
     found = [row for row in drawing.rows(made["splits"]) if "only_first" in row]
     assert len(found) == 3 * 3 * len(TASKS)  # seeds, pairs
