@@ -20,9 +20,9 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     whole = style.numbered(whole, "task", "arm", "step")
     means = whole.group_by("task", "arm", "step", maintain_order=True).agg(mean=pl.mean("value"))
     runs = min(4, whole["nth"].n_unique())  # are drawn of any number of steps
-    means, note = style.thinned(means, "step", "steps", (style.MOST_ROWS - 500) // (1 + runs))
+    means, note = style.thinned(means, "step", "steps", style.DATA_ROWS // (1 + runs))
     kept = whole.filter(pl.col("step").is_in(means["step"].unique().to_list()))
-    room = style.MOST_ROWS - 500 - means.height
+    room = style.DATA_ROWS - means.height
     kept, fewer = style.thinned(kept, "nth", "runs of an arm on a task", room)
     titled = kept.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
     order = style.values(whole, "task")

@@ -21,6 +21,8 @@ from birdiedna.tasks.benchmark_rules import TASK_TITLES
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
 #: Vega charts stay light below this many rows.
 MOST_ROWS = 5000
+#: Rows of data that fit beside those of labels and rules.
+DATA_ROWS = MOST_ROWS - 500
 #: Title, code of two or three letters, and colour, in the order of `vocab.OBJECTIVES`.
 _OBJECTIVES = {
     "next_token": ("Next token", "NT", "#767676"),
@@ -93,12 +95,11 @@ def legend(shown: Sequence[str]) -> alt.Legend:
 
 
 def thinned(
-    frame: pl.DataFrame, column: str, what: str, most: int = MOST_ROWS - 500
+    frame: pl.DataFrame, column: str, what: str, most: int = DATA_ROWS
 ) -> tuple[pl.DataFrame, str]:
     """Evenly spaced values of a column, with both ends, if the frame has more than `most` rows.
 
-    Also what is drawn, as "20 of 300 runs", or "" for all. Other rows of a chart fit in the 500
-    that are left.
+    Also what is drawn, as "20 of 300 runs", or "" for all.
     """
     every, kept = frame[column].unique().sort(), frame
     count = len(every)

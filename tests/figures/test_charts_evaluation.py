@@ -85,7 +85,7 @@ def test_charts_of_thousands_of_runs_stay_small_say_what_is_drawn_and_keep_the_m
     falls = every(arm=["birdie", "ntp"], step=range(tasks * pretrained * tuned))
     chart = evaluation.waiting(falls.with_columns(waiting=1 / (1 + pl.col("step"))))
     drawing.check(chart)
-    assert ("Drawn: " in chart.to_json()) == (falls.height > style.MOST_ROWS - 500)
+    assert ("Drawn: " in chart.to_json()) == (falls.height > style.DATA_ROWS)
 
 
 def test_baselines_are_shown_as_codes(made):
