@@ -11,7 +11,7 @@ from birdiedna.data.catalog import Entry
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT, Genome
 from birdiedna.data.labelled import LONGEST_BASES
-from birdiedna.data.names import option, quantity, shell
+from birdiedna.data.names import listed, option, quantity, shell
 from birdiedna.evaluation import audit as task_audit
 from birdiedna.evaluation import interval_audit
 from birdiedna.experiments import profiles
@@ -125,7 +125,7 @@ def check(given: argparse.Namespace) -> int:
             wrong.append(text)
             print(f"not usable: {error}")
     if wrong:
-        raise ValueError(f"{len(wrong)} of {len(given.path)} cannot be used: {', '.join(wrong)}")
+        raise ValueError(f"{len(wrong)} of {len(given.path)} cannot be used: {listed(wrong, 30)}")
     return 0
 
 

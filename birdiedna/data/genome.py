@@ -517,6 +517,6 @@ def order0_entropy(genome: Genome, names: Sequence[str]) -> float:
         bases = genome.tokens[contig.start : contig.start + contig.length]
         counts += [np.count_nonzero(bases == base) for base in range(vocab.A, vocab.N)]
     if not counts.sum():
-        raise ValueError(f"contigs {', '.join(names)} contain only N; name others")
+        raise ValueError(f"contigs {listed(names, 30)} contain only N; name others")
     shares = counts[counts > 0] / counts.sum()
     return float(-np.sum(shares * np.log(shares)))

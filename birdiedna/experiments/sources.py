@@ -160,7 +160,7 @@ def chosen_task(sources: Sources, name: str = "") -> str:
     """The name, or without one the only task; ValueError if there are several."""
     present = [name] if name else tasks.names(sources.tasks_path())
     if len(present) > 1:
-        raise ValueError(f"{len(present)} tasks; name one with --task: {', '.join(present)}")
+        raise ValueError(f"{len(present)} tasks; name one with --task: {listed(present, 30)}")
     return present[0]
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from birdiedna.data.files import special
-from birdiedna.data.names import meant
+from birdiedna.data.names import listed, meant
 from birdiedna.tasks import tables
 from birdiedna.tasks.benchmark_rules import TASKS
 
@@ -78,7 +78,7 @@ def find(path: Path | str, name: str) -> TaskFiles:
     """Return the files of one task; errors as in `names`, or no such task."""
     known = find_all(Path(path))
     if name not in known:
-        hint = f"{meant(name, known)}choose one of {', '.join(known)}"
+        hint = f"{meant(name, known)}choose one of {listed([*known], 30)}"
         raise ValueError(f"no task {name!r} in {path}; {hint}")
     return known[name]
 

@@ -16,7 +16,7 @@ from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
 from birdiedna.data.intervals import Intervals, covered, of_names, place
 from birdiedna.data.labelled import Labelled, either_strand, take
-from birdiedna.data.names import quantity
+from birdiedna.data.names import listed, quantity
 
 #: Name of a row of a table with a column of chromosomes but without coordinates.
 _CHROMOSOME = re.compile(r"([^:|\s]+):row \d+(?: .*)?")
@@ -106,7 +106,7 @@ def _divisions(rows: Labelled) -> Iterator[tuple[np.ndarray, str]]:
     by_place = []
     if len(where):
         mask = _by_chromosome(rng, where)
-        by_place.append((mask, f"by chromosome ({', '.join(np.unique(where[mask]))})"))
+        by_place.append((mask, f"by chromosome ({listed([*np.unique(where[mask])], 30)})"))
     if places:
         by_place.append((_by_block(places), "a block of the highest positions"))
     by_place = [(mask, how) for mask, how in by_place if _fits(mask)]

@@ -241,7 +241,7 @@ def _table(path: Path, columns: Columns, task: str | None) -> tuple[list[Text], 
     of_task, counts = parsed(path, columns, stat.st_size, stat.st_mtime_ns)
     known = sorted(name for name in of_task if name)
     if task is None and len(known) > 1:
-        raise ValueError(f"{path}: a table of several tasks; name one of {', '.join(known)}")
+        raise ValueError(f"{path}: a table of several tasks; name one of {listed(known, 30)}")
     if task and of_task and None not in of_task and task not in of_task:
         raise ValueError(f"no task {task!r} in {path}; {_hint(task, known)}")
     texts = of_task.get(task) or next(iter(of_task.values()), [])
