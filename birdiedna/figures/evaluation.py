@@ -1,5 +1,7 @@
 """Charts of `05_evaluation`: curves, scores, gaps, steps."""
 
+import math
+
 import altair as alt
 import polars as pl
 
@@ -17,13 +19,14 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     """
     columns = "task", "arm", "seed", "finetune_seed", "step"
     whole = style.titled(curves.select(*columns, value="validation"))
-    whole = style.numbered(whole, "task", "arm", "step")
-    means = whole.group_by("task", "arm", "step", maintain_order=True).agg(mean=pl.mean("value"))
-    runs = min(4, whole["nth"].n_unique())  # are drawn of any number of steps
+    place = "task", "arm", "step"
+    means = whole.group_by(place, maintain_order=True).agg(mean=pl.mean("value"))
+    # of any number of steps the mean is drawn and up to four runs
+    runs = min(4, math.ceil(whole.height / max(1, means.height)))
     means, note = style.thinned(means, "step", "steps", style.DATA_ROWS // (1 + runs))
     kept = whole.filter(pl.col("step").is_in(means["step"].unique().to_list()))
     room = style.DATA_ROWS - means.height
-    kept, fewer = style.thinned(kept, "nth", "runs of an arm on a task", room)
+    kept, fewer = style.thinned_runs(kept, place, "runs of an arm on a task", room)
     titled = kept.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
     order = style.values(whole, "task")
     titled = pl.concat([titled, means], how="diagonal")
@@ -53,8 +56,8 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     """
     only = pl.col("metric") == "mcc"
     seeds = style.titled(results.filter(only).select("task", "arm", "value"))
-    seeds = style.numbered(seeds, "task", "arm")
-    seeds, note = style.thinned(seeds, "nth", "runs of an arm on a task", style.MOST_ROWS // 2)
+    place, half = ("task", "arm"), style.MOST_ROWS // 2
+    seeds, note = style.thinned_runs(seeds, place, "runs of an arm on a task", half)
     means = arms(results).filter(only).select("task", "arm", "mean", "low", "high")
     means = style.titled(means.with_columns(short=pl.col("arm").replace(SHORT)))
     codes = {who: code for who, code in CODES.items() if who in {*baselines["who"]}}
@@ -152,8 +155,7 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
         pair(),
         split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
     )
-    frame = style.numbered(frame, "task", "pair")
-    frame, note = style.thinned(frame, "nth", "runs of a pair on a task")
+    frame, note = style.thinned_runs(frame, ("task", "pair"), "runs of a pair on a task")
     scale = alt.Scale(domain=[-1, 1])
     dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
     dot = dot.encode(

@@ -117,9 +117,13 @@ def noted(chart: Any, *notes: str) -> Any:
     return chart.properties(title=plain) if any(notes) else chart
 
 
-def numbered(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
-    """A frame with `nth`, the number of each row among those of the same keys."""
-    return frame.with_columns(nth=pl.int_range(pl.len()).over(keys))
+def thinned_runs(
+    frame: pl.DataFrame, keys: Sequence[str], what: str, most: int = DATA_ROWS
+) -> tuple[pl.DataFrame, str]:
+    """As `thinned`, by the number of each row among those of the same keys."""
+    numbered = frame.with_columns(nth=pl.int_range(pl.len()).over(keys))
+    kept, note = thinned(numbered, "nth", what, most)
+    return kept.drop("nth"), note
 
 
 def rule(**at: float) -> alt.Chart:
