@@ -287,7 +287,10 @@ def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
         (NotImplementedError("no such kernel"), "no such kernel"),
         (MemoryError(), "out of memory; use fewer rows"),
         (MemoryError("Unable to allocate 9 TiB"), "out of memory (Unable to allocate 9 TiB); "),
-        (OSError(28, "No space left on device", "/a/b"), "/a/b: No space left on device; free "),
+        (
+            OSError(28, "No space left on device", "/a/b"),
+            "/a/b: No space left on device; free disk space",
+        ),
         (  # as that of a copy: only what is written can be full
             OSError(122, "Disk quota exceeded", "/read", None, "/written"),
             "/written: Disk quota exceeded; free disk space",
@@ -297,12 +300,12 @@ def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
             "/a/b: Is a directory; give another path",
         ),
         (
-            JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes.\nmore\nlines"),
-            "out of memory (9 bytes.); ",
+            JaxRuntimeError("RESOURCE_EXHAUSTED: 9 bytes asked for.\nmore\nlines"),
+            "out of memory (9 bytes asked for.); ",
         ),
         (
-            JaxRuntimeError("INTERNAL: YNNPACK operation failed"),
-            "perhaps for lack of memory (INTER",
+            JaxRuntimeError("INTERNAL: YNNPACK operation failed: error"),
+            "perhaps for lack of memory (INTERNAL: YNNPACK operation failed: error); ",
         ),
     ],
 )

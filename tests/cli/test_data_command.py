@@ -87,7 +87,11 @@ GTF = "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n"
         ("rows.fna", FNA.replace("|1", "|x"), "record 2 (line 3): label is 'x'"),
         ("rows.csv", TABLE.replace("0", "1"), "all rows are of class 1; a task needs rows"),
         ("rows.csv", TABLE + "ACGT" * 300 + ",1\n", "1 of 13 rows have more than the 1,024 bases"),
-        ("my.bed.gz", "chr1\t0\t9\n", "like BED, which needs a genome: `birdiedna data build`"),
+        (
+            "my.bed.gz",
+            "chr1\t0\t9\n",
+            "it looks like BED, which needs a genome: `birdiedna data build`",
+        ),
         ("my.gtf", GTF, "looks like GTF, which `birdiedna data build --"),
         ("my.txt", TABLE, "a table of labelled rows, end its name in .csv"),
         ("my.fq", "@read\nACGT\n+\n!!!!\n", "FASTQ and SAM are not supported"),

@@ -226,19 +226,24 @@ def test_masked_tokens_are_an_arm_that_measures_its_own_objective_too(made):
 @pytest.mark.parametrize(
     "words, why",
     [
+        (["pretrain", "--profile", "tiyn"], "unknown profile 'tiyn'; did you mean 'tiny'"),
         (["pretrain", "--profile", "tiny", "--validation", "chr9"], "no contig 'chr9'"),
+        (["pretrain", "--profile", "tiny", "--genome", "HELD"], "all contigs of"),
         (["pretrain", "--genome", "none.fa"], "none.fa"),
         (["pretrain", "--genome", "OWN", "--validation", "one"], "such as one:361-400"),
+        (["pretrain", "--genome", "OWN", "--validation", "one:9-401"], "which has 400 bases"),
         (["finetune", "--task", "promoter_al"], "did you mean 'promoter_all'"),
         (["probe", "ntp", "-o", "OWN/none/a.csv"], "OWN/none: no such folder"),
         (["data", "check"], "needs a FASTA file or a folder"),
+        (["data", "check", "nowhere.fa"], "nowhere.fa: no such file or folder"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_refused_in_one_line_with_a_remedy(
     words, why, refused, tmp_path
 ):
-    (tmp_path / "OWN").write_text(f">one\n{'ACGT' * 100}\n")
-    assert why in refused(*(tmp_path / word if word == "OWN" else word for word in words))
+    for name, contig in (("OWN", "one"), ("HELD", "chr20")):
+        (tmp_path / name).write_text(f">{contig}\n{'ACGT' * 100}\n")
+    assert why in refused(*(tmp_path / w if w in ("OWN", "HELD") else w for w in words))
 
 
 def test_the_end_of_a_single_contig_is_held_out_and_reported(tmp_path):

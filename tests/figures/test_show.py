@@ -50,6 +50,7 @@ def tags(data):
     return re.findall(r"<(/?\w+)", data["text/html"])
 
 
+@pytest.mark.promise("Security: names from files are text in the book, never markup")
 def test_hostile_name_adds_no_tag_to_a_figure_or_a_table(shown):
     for label in ("plain", HOSTILE):
         entry = {**MANIFEST, "name": label, "arm": label, "data": {label: label}, "command": label}

@@ -133,10 +133,16 @@ BROKEN_TABLE = {
     "NaN label": (HEAD + b"AC,NaN\nAC,1\n", "row 1: label is 'NaN'"),
     "fractional label": (HEAD + b"AC,0.5\nAC,1\n", "row 1: label is '0.5'"),
     "label 1.0": (HEAD + b"AC,1.0\nAC,0.0\n", "label is '1.0'.*--labels=0.0=0,1.0=1"),
-    "no label": (HEAD + b"AC,0\nAC,nan\n", "is 'nan'; .*, and delete rows whose label is 'na"),
+    "no label": (
+        HEAD + b"AC,0\nAC,nan\n",
+        "label is 'nan'; .*, and delete rows whose label is 'na",
+    ),
     "true and false": (HEAD + b"AC,true\nAC,false\n", "'true'.*--labels=false=0,true=1"),
     "words": (HEAD + b"AC,no\nAC,yes\n", "row 1: label is 'no'.*--labels=no=0,yes=1"),
-    "label too high": (HEAD + b"AC,0\nAC,99\n", "row 2: .* '99'; .* 0..31, or .*=0=0,99=1$"),
+    "label too high": (
+        HEAD + b"AC,0\nAC,99\n",
+        "row 2: label is '99'; .* 0..31, or a .*--labels=0=0,99=1$",
+    ),
     "33 classes": (HEAD + b"AC,%d\n" * 33 % (*range(33),), "33 different labels; .* 32 classes"),
     "-1 and 1": (HEAD + b"AC,-1\nAC,1\n", "label is '-1'; .* --labels=-1=0,1=1$"),
     "words in two cases": (HEAD + b"AC,no\nAC,Yes\nAC,yes\n", "--labels=no=0,Yes=1,yes=1$"),
@@ -146,7 +152,10 @@ BROKEN_TABLE = {
     "negated word": (HEAD + b"AC,active\nAC,Inactive\n", "--labels=Inactive=0,active=1$"),
     "one word": (HEAD + b"AC,x\nAC,x\n", r"label is 'x'; use a whole number 0\.\.31$"),
     "words of a shell": (HEAD + b"AC,$(x)\nAC,a b\n", r"--labels='\$\(x\)=0,a b=1'$"),
-    "6-mers": (HEAD + b"ACG CGT GTA,0\nAC,1\n", "row 1: .* list of overlapping 3-mers; join"),
+    "6-mers": (
+        HEAD + b"ACG CGT GTA,0\nAC,1\n",
+        "row 1: the row is a list of overlapping 3-mers; join",
+    ),
     "words of bases": (HEAD + b"ACG TGT,0\nAC,1\n", "letter ' ' at offset 3 .*; delete blanks"),
     "protein": (HEAD + b"MKVL,0\nAC,1\n", "letter 'L' .*; a protein cannot be read"),
     "one long row": (HEAD + b"AC,0\n" * 9000 + b"A" * 200_000 + b",1\n", "--length 1024"),
@@ -207,7 +216,10 @@ def test_the_first_five_wrong_rows_are_named_and_the_others_counted(tmp_path, ro
             for labels in ([0.0, 1.0], [False, True], ["a", "b"], [0, None])
         ),
         ({"sequence": ["AC", "GT"], "label": [[0], [1]]}, r"column 'label' contains List\(Int64\)"),
-        ({"sequence": ["AC", "GT"], "label": [{"x": 0}, {"x": 1}]}, "'label' contains Struct"),
+        (
+            {"sequence": ["AC", "GT"], "label": [{"x": 0}, {"x": 1}]},
+            "column 'label' contains Struct",
+        ),
         ({"sequence": [["A"], ["G"]], "label": [0, 1]}, "column 'sequence' contains List"),
         ({"seq": [b"\xff", b"G"], "label": [0, 1]}, "column 'seq' contains Binary"),
         ({"seq": ["AC"], "sequence": ["AC"], "label": [0]}, "'sequence' and 'seq'"),
