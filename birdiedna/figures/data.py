@@ -36,6 +36,7 @@ def places(
 ) -> pl.DataFrame:
     """Positions of the genome's contigs, and of rows, counted in bins of equal width.
 
+    Of more than 300 contigs those that begin in the same, wider bin are drawn as one.
     Rows without coordinates are left out. At most `most` chromosomes are kept: known ones first,
     then by length. Columns: chromosome, what (of `LANES`), start, end (Mb), rows (0 for contigs).
     """
@@ -56,9 +57,13 @@ def places(
     known = {name: chromosome(name) == name and is_chromosome(name) for name in ends}
     kept = sorted(ends, key=lambda name: (not known[name], -ends[name]))[:most]
     sizes = [ends[name] for name in kept]
-    width = max(max(sizes) / _BINS, 3 * sum(sizes) / style.MOST_ROWS)
+    width = max(max(sizes) / _BINS, 3 * sum(sizes) / style.DATA_ROWS)
     every = every.filter(pl.col("chromosome").is_in(kept))
     contigs, rows = every.filter(rows=0), every.filter(rows=1)
+    if contigs.height > 300:
+        begin = contigs.group_by("what", "chromosome", at=pl.col("start") // (sum(sizes) / 150))
+        merged = begin.agg(pl.min("start"), pl.max("end"), pl.first("rows")).drop("at")
+        contigs = merged.select(contigs.columns).sort("what", "chromosome", "start")
     bins = rows.group_by("what", "chromosome", start=pl.col("start") // width * width)
     counts = bins.agg(rows=pl.len().cast(pl.Int32)).sort("what", "chromosome", "start")
     binned = counts.with_columns(end=pl.col("start") + width).select(contigs.columns)
@@ -147,7 +152,8 @@ def logos(letters: pl.DataFrame) -> alt.FacetChart:
 
 def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
     """Test MCC of the baselines in `audit.long`, with 95% intervals over test rows."""
-    frame = style.titled(found).with_columns(pl.col("who").replace(audit.METHODS).alias("method"))
+    found, few = style.thinned(style.titled(found), "task", "tasks")
+    frame = found.with_columns(pl.col("who").replace(audit.METHODS).alias("method"))
     methods = [title for title in audit.METHODS.values() if title in {*frame["method"]}]
     names = style.values(frame, "task")
     colours = style.scale(METHOD_COLOURS, audit.METHODS)
@@ -162,4 +168,5 @@ def baseline_scores(found: pl.DataFrame) -> alt.LayerChart:
         tooltip=["task", "method", "rule", *style.tips(".3f", "mcc", "low", "high")],
     )
     chart = style.rule(x=0) + line + dot
-    return chart.properties(width="container", height=max(120, 11 * len(methods) * len(names)))
+    chart = chart.properties(width="container", height=max(120, 11 * len(methods) * len(names)))
+    return style.noted(chart, few)

@@ -11,20 +11,30 @@ from birdiedna.evaluation.statistics import EQUIVALENCE_POINTS, OUTCOMES, SHORT,
 from birdiedna.figures import style
 
 
+def _some_tasks(frame: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """The rows of so many tasks that their arms have several rows each in a chart."""
+    tasks, note = style.thinned(frame.unique(("task", "arm")), "task", "tasks", 500)
+    return frame.join(tasks, on="task", how="semi", maintain_order="left"), note
+
+
 def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     """Validation MCC of `frames.curves` over steps, a panel per task: seeds thin, their mean thick.
 
-    If the chart would be too large, some steps are drawn, or some runs, and its title says so; the
+    If the chart would be too large, some tasks, steps or runs are drawn, and its title says so; the
     mean is always that of all runs.
     """
     columns = "task", "arm", "seed", "finetune_seed", "step"
     whole = style.titled(curves.select(*columns, value="validation"))
+    whole, few = _some_tasks(whole)
     place = "task", "arm", "step"
     means = whole.group_by(place, maintain_order=True).agg(mean=pl.mean("value"))
-    # of any number of steps the mean is drawn and up to four runs
-    runs = min(4, math.ceil(whole.height / max(1, means.height)))
-    means, note = style.thinned(means, "step", "steps", style.DATA_ROWS // (1 + runs))
-    kept = whole.filter(pl.col("step").is_in(means["step"].unique().to_list()))
+    # of any number of steps the mean is drawn and up to four runs, fewer if steps were fewer than 8
+    room = style.DATA_ROWS // max(1, whole.n_unique(("task", "arm")))
+    runs = max(1, min(4, math.ceil(whole.height / max(1, means.height)), room // 8 - 1))
+    thin, note = style.thinned(means, "step", "steps", style.DATA_ROWS // (1 + runs))
+    last = pl.col("step") == pl.max("step").over("task", "arm")  # of those that stopped early, too
+    drawn = last | pl.col("step").is_in(thin["step"].unique().to_list())
+    means, kept = means.filter(drawn), whole.filter(drawn)
     room = style.DATA_ROWS - means.height
     kept, fewer = style.thinned_runs(kept, place, "runs of an arm on a task", room)
     titled = kept.with_columns(run=pl.format("{} {}.{}", "arm", "seed", "finetune_seed"))
@@ -46,7 +56,7 @@ def learning_curves(curves: pl.DataFrame) -> alt.FacetChart:
     layers = thin, thick, style.arm_names("step")
     panel = alt.layer(*layers, data=titled).properties(width=165, height=110)
     chart = style.panels(panel, "task", order, margin=60 + style.NAMES)
-    return style.noted(chart, note, fewer)
+    return style.noted(chart, few, note, fewer)
 
 
 def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
@@ -55,6 +65,8 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     Baselines (`scores.baseline_scores`) are shown as codes.
     """
     only = pl.col("metric") == "mcc"
+    results, few = _some_tasks(results)
+    baselines = baselines.join(results, on="task", how="semi", maintain_order="left")
     seeds = style.titled(results.filter(only).select("task", "arm", "value"))
     place, half = ("task", "arm"), style.MOST_ROWS // 2
     seeds, note = style.thinned_runs(seeds, place, "runs of an arm on a task", half)
@@ -96,7 +108,7 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     )
     height = alt.Step(13, **{"for": "offset"})
     layers = style.rule(x=0) + line + dots + mean + text + names
-    return style.noted(layers.properties(width="container", height=height), note)
+    return style.noted(layers.properties(width="container", height=height), few, note)
 
 
 #: Lanes of the baselines, below those of the arms.
@@ -131,7 +143,7 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
     The thick line is the 95% t interval over seeds, the thin one the 95% paired bootstrap over
     test rows. In the band gaps count as equivalent.
     """
-    frame = style.titled(gaps).with_columns(pair())
+    frame, few = style.thinned(style.titled(gaps).with_columns(pair()), "task", "tasks")
     base = alt.Chart().encode(y=style.named_rows("task"))
     band = style.band(-EQUIVALENCE_POINTS / 100, EQUIVALENCE_POINTS / 100)
     rows = base.mark_rule(strokeWidth=1).encode(x="low_rows:Q", x2="high_rows:Q")
@@ -145,7 +157,7 @@ def paired_gaps(gaps: pl.DataFrame) -> alt.FacetChart:
         tooltip=["task", "pair", "outcome", *style.tips("+.3f", *edges)],
     )
     panel = alt.layer(band, style.rule(x=0), seeds, rows, point, data=frame)
-    return _by_pair(panel.properties(height=alt.Step(22)), frame)
+    return style.noted(_by_pair(panel.properties(height=alt.Step(22)), frame), few)
 
 
 def splits(gaps: pl.DataFrame) -> alt.FacetChart:
@@ -156,6 +168,7 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
         split=(only_first - only_second) / (only_first + only_second).clip(lower_bound=1),
     )
     frame, note = style.thinned_runs(frame, ("task", "pair"), "runs of a pair on a task")
+    frame, few = style.thinned(frame, "task", "tasks")
     scale = alt.Scale(domain=[-1, 1])
     dot = alt.Chart().mark_point(filled=True, size=50, opacity=0.7)
     dot = dot.encode(
@@ -165,12 +178,12 @@ def splits(gaps: pl.DataFrame) -> alt.FacetChart:
         tooltip=["task", "pair", "only_first", "only_second", *style.tips("+.2f", "split")],
     )
     panel = alt.layer(style.rule(x=0), dot, data=frame).properties(height=alt.Step(20))
-    return style.noted(_by_pair(panel, frame), note)
+    return style.noted(_by_pair(panel, frame), few, note)
 
 
 def waiting(curves: pl.DataFrame) -> alt.LayerChart:
     """Kaplan-Meier curves of runs that are still below a target, from `learning_speed.waiting`."""
-    frame, note = style.thinned(style.titled(curves), "step", "steps")
+    frame, note = style.thinned_arms(style.titled(curves), "step", "steps")
     line = (
         alt.Chart(frame)
         .mark_line(interpolate="step-after", strokeWidth=2.5)

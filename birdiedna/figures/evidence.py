@@ -62,6 +62,7 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
     ranked = frame.filter(rival=order[0] if order else None).sort("gap", descending=True)
     tasks = [*dict.fromkeys([*ranked["task"], *frame["task"]])]
     frame, note = style.thinned(frame, "seed", "seeds")
+    frame, few = style.thinned(frame, "task", "tasks")
     base = alt.Chart().encode(y=style.named_rows("task", tasks, limit=190))
     dots = base.mark_circle(size=14, opacity=0.45, color="currentColor").encode(
         x=alt.X("value:Q", title="gap in test MCC", axis=alt.Axis(tickCount=4)),
@@ -73,7 +74,7 @@ def gaps(table: pl.DataFrame) -> alt.FacetChart:
     )
     panel = alt.layer(style.rule(x=0), line, dots, mean, data=frame)
     panel = panel.properties(width=150, height=alt.Step(15))
-    return style.noted(style.panels(panel, "rival", order, margin=170), note)
+    return style.noted(style.panels(panel, "rival", order, margin=170), few, note)
 
 
 def levels(scores: pl.DataFrame) -> alt.Chart:
@@ -88,6 +89,7 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
     arms = [ARM_TITLES[arm] for arm in style.ARM_COLOURS]
     shown = [title for title in arms if title in {*frame["arm"]}]
     frame, note = style.thinned(frame, "seed", "seeds")
+    frame, few = style.thinned(frame, "task", "tasks")
     marks = alt.Chart(frame).mark_point(filled=True, size=36, opacity=0.8)
     chart = marks.encode(
         x=alt.X("value:Q", title="test MCC", axis=alt.Axis(tickCount=4)),
@@ -97,7 +99,7 @@ def levels(scores: pl.DataFrame) -> alt.Chart:
         shape=style.ARM_SHAPE.legend(style.legend(shown)),
         tooltip=["task", "arm", "seed", *style.tips(".3f", "value")],
     ).properties(width="container", height=alt.Step(20, **{"for": "position"}))
-    return style.noted(chart, note)
+    return style.noted(chart, few, note)
 
 
 def shares(table: pl.DataFrame) -> alt.LayerChart:

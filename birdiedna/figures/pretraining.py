@@ -14,7 +14,7 @@ def held_out(losses: pl.DataFrame, entropy: float) -> alt.FacetChart:
     distribution, hence no comparison, and hidden at first. The dashed rule is the order-0 entropy
     of the held-out contigs, in nats.
     """
-    frame, note = style.thinned(style.titled(losses.drop("run")), "step", "evaluations")
+    frame, note = style.thinned_arms(style.titled(losses.drop("run")), "step", "evaluations")
     order = [style.OBJECTIVE_TITLES[name] for name in (*BIRDIE_DNA, *NTP)]
     labelled = style.row_ends(frame.filter("trained"), "objective", order, "step", "loss", 2.2, 4)
     frame = pl.concat([frame, labelled.filter(pl.col("label").is_not_null())], how="diagonal")

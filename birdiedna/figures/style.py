@@ -117,6 +117,15 @@ def noted(chart: Any, *notes: str) -> Any:
     return chart.properties(title=plain) if any(notes) else chart
 
 
+def thinned_arms(frame: pl.DataFrame, column: str, what: str) -> tuple[pl.DataFrame, str]:
+    """As `thinned`, each arm by itself: one of few values keeps them beside one of many."""
+    arms = frame.partition_by("arm", maintain_order=True)
+    most = DATA_ROWS // max(1, len(arms))
+    found = [thinned(arm, column, f"{what} of {arm['arm'][0]}", most) for arm in arms]
+    notes = filter(None, (note for _, note in found))
+    return pl.concat([frame.clear(), *(kept for kept, _ in found)]), "; ".join(notes)
+
+
 def thinned_runs(
     frame: pl.DataFrame, keys: Sequence[str], what: str, most: int = DATA_ROWS
 ) -> tuple[pl.DataFrame, str]:

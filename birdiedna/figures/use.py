@@ -21,6 +21,7 @@ def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
             pl.col("greatest").max(),
         )
     )
+    found, few = style.thinned(found, "task", "tasks", style.DATA_ROWS * 3 // 4)
     order = style.values(found, "task")
     frame = style.row_ends(
         found, "task", order, "n_train", "mean", style.reach(found["least"], found["greatest"])
@@ -37,7 +38,7 @@ def by_labels(probed: pl.DataFrame) -> alt.FacetChart:
     )
     layers = band, line, style.arm_names("n_train")
     panel = alt.layer(*layers, data=frame).properties(width=165, height=110)
-    return style.panels(panel, "task", order, margin=60 + style.NAMES)
+    return style.noted(style.panels(panel, "task", order, margin=60 + style.NAMES), few)
 
 
 def variants(frame: pl.DataFrame) -> alt.LayerChart:

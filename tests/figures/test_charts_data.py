@@ -76,6 +76,15 @@ def test_map_of_a_whole_benchmark_stays_small():
     assert found["rows"].sum() == 3 * 18 * 240
 
 
+def test_map_of_thousands_of_contigs_stays_small_and_keeps_their_ends():
+    made = genome.from_sequences({f"chr1:{1 + 9 * i}-{8 + 9 * i}": "ACGTACGT" for i in range(6000)})
+    split = genome.split(made, [made.contigs[-1].name])
+    found = data.places(made, split, {})
+    drawing.check(data.map_of(found))
+    read = found.filter(what="pre-training")
+    assert (read["start"].min(), read["end"].max()) == (0, (8 + 9 * 5998) / 1e6)
+
+
 def test_logo_is_2_bits_for_a_constant_base_and_empty_for_equal_shares():
     windows = np.array([[8, 8], [8, 9], [8, 10], [8, 11]], np.uint8)
     found = variant_sets.logo(windows, 0, (0, 2))

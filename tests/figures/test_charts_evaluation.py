@@ -7,6 +7,7 @@ import pytest
 from made_runs import comparison, every
 
 from birdiedna.evaluation import (
+    audit,
     frames,
     learning_speed,
     paper_table,
@@ -16,10 +17,12 @@ from birdiedna.evaluation import (
     statistics,
 )
 from birdiedna.experiments import profiles
-from birdiedna.figures import evaluation, evidence, style, table_1, use
+from birdiedna.figures import data, evaluation, evidence, style, table_1, use
 
 TASKS = ("promoter_all", "splice_sites_donors", "a_task_of_my_own")
 ERRORS = {"birdie": 0.1, "ntp": 0.2, "random": 0.3}
+#: Evaluations of arms of which one stopped early.
+LENGTHS = {"birdie": 100, "ntp": 5}
 NAMES = ("curves", "scores", "gaps", "splits", "waiting")
 
 
@@ -125,6 +128,51 @@ def test_charts_of_many_seeds_stay_small_and_say_what_is_drawn():
     for chart in (evidence.levels(scored), evidence.gaps(seeds.by_task(scored, pairs))):
         drawing.check(chart)
         assert "of 50 seeds" in chart.to_json()
+
+
+def test_charts_of_thousands_of_tasks_say_which_are_drawn():
+    names = [f"t{n}" for n in range(2000)]
+    scored = every(task=names, arm=profiles.ARMS, seed=range(2)).with_columns(
+        value=0.1, finetune_seed=0, share=1.0, n_train=9, metric=pl.lit("mcc"), low=0.0, high=0.2
+    )
+    points = scored.rename({"value": "validation"}).join(every(step=range(9)), how="cross")
+    gaps = every(task=names, first=["birdie"], second=["ntp", "random", "mlm"]).with_columns(
+        *(pl.lit(0.1).alias(name) for name in ("gap", "low", "high", "low_rows", "high_rows")),
+        *(pl.lit([1, 1]).alias(f"only_{one}") for one in ("first", "second")),
+        outcome=pl.lit("win"),
+    )
+    bars = every(task=names, who=[*audit.METHODS], metric=["mcc"])
+    bars = bars.with_columns(value=0.1, mcc=0.1, low=0.0, high=0.2, rule=pl.lit(""))
+    for chart in (
+        *(evaluation.learning_curves(points), evaluation.scores(scored, bars)),
+        *(evaluation.paired_gaps(gaps), evaluation.splits(gaps)),
+        *(evidence.levels(scored), evidence.gaps(seeds.by_task(scored, [("birdie", "ntp")] * 3))),
+        *(use.by_labels(scored), data.baseline_scores(bars)),
+    ):
+        assert len(drawing.rows(chart)) <= style.MOST_ROWS
+        assert " of 2,000 tasks" in chart.to_json()
+
+
+def test_an_arm_of_few_points_keeps_them_beside_one_of_many():
+    steps = [*(("birdie", step) for step in range(9000)), *(("ntp", 1000 * n) for n in range(8))]
+    found = pl.DataFrame(steps, ["arm", "step"], orient="row").with_columns(waiting=0.5)
+    chart = evaluation.waiting(found)
+    arm = paper_table.ARM_TITLES["ntp"]
+    drawn = {row["step"] for row in drawing.rows(chart) if row["arm"] == arm}
+    assert {1000 * n for n in range(8)} <= drawn
+    said = style.titled(found)["arm"][0]
+    assert f" of 9,000 steps of {said}" in chart.to_json() and f"of {arm}" not in chart.to_json()
+
+
+def test_an_arm_that_stopped_early_is_drawn_to_its_end():
+    of = every(task=[f"t{n}" for n in range(60)], seed=[0], finetune_seed=[0], validation=[0.1])
+    runs = [of.join(every(arm=[a], step=range(n)), how="cross") for a, n in LENGTHS.items()]
+    chart = evaluation.learning_curves(pl.concat(runs))
+    drawing.check(chart)
+    for arm, count in LENGTHS.items():
+        rows = [r for r in drawing.rows(chart) if r.get("arm") == paper_table.ARM_TITLES[arm]]
+        for kind in ("mean", "value"):
+            assert max(r["step"] for r in rows if r.get(kind) is not None) == count - 1
 
 
 def test_every_run_has_a_signed_split(made):
