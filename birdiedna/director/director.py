@@ -2,7 +2,8 @@
 
 A director is a hashable config with the methods `init`, `propose` and `observe`. It sees only
 vectors (losses and ratios of `n` objectives). Its state is a pytree of arrays, which can be saved,
-scanned or mapped; methods are jitted, with the director as the only static argument.
+scanned or mapped; methods but those of `Recorded` are jitted, with the director as the only static
+argument.
 Marks in docstrings: [B] the Birdie paper (EMNLP 2024); [C24], [C26] its official code by year.
 """
 
@@ -127,7 +128,7 @@ class Fixed:
         self, state: Array, ratios: Array, before: Array, after: Array
     ) -> tuple[Array, Report]:
         """The rewards of the round."""
-        before, after = (_vector(losses, len(self.ratios)) for losses in (before, after))
+        _, before, after = (_vector(each, len(self.ratios)) for each in (ratios, before, after))
         rewards = reward(before, after, self.reward)
         total = rewards @ class_weights(self.classes or tuple(range(len(self.ratios))))
         return after, Report(rewards, total, jnp.float32(jnp.nan))

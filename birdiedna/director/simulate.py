@@ -146,7 +146,7 @@ def simulate(director: Director, world: World, keys: Array, steps: int = 16_384)
     """Simulate pre-training with a director in a world, once for each of the keys (S,).
 
     Args:
-      director: any director with as many objectives as the world.
+      director: any but `Recorded`, with as many objectives as the world.
       keys: seeds of director and noise; two directors with one key get the same noise.
       steps: of the simulated pre-training; losses are measured after `director.evaluations`.
     """

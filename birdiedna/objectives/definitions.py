@@ -301,7 +301,7 @@ class SelectiveCopying:
         return place(gaps, lengths + around).span_starts + self.before, lengths
 
     def ambiguous(self, window: jax.Array, starts: jax.Array) -> jax.Array:
-        """The number of queries (k,) that start with bases that occur elsewhere in the window."""
+        """How many queries, of spans at `starts` (k,), start with bases that occur elsewhere."""
         letters = jnp.asarray(window, jnp.int32) - vocab.A
         runs = window.shape[0] - self.before + 1
         # one number for every run of `before` bases (at most 15), equal only for equal runs

@@ -43,6 +43,7 @@ class Mixture:
     """Objectives that share rows of `slots` tokens.
 
     bases: the window of each, solved to fit. in_place: whether each predicts its label in place.
+    segments: those of the longest program.
     """
 
     objectives: tuple[Objective, ...]
@@ -77,10 +78,9 @@ def mix(objectives: Mapping[str, Objective], slots: int) -> Mixture:
 
 
 def row(mixture: Mixture, key: jax.Array, objective: jax.Array, window: jax.Array) -> Batch:
-    """One row (no leading axis) of the objective with an index () on a window, uint8 (slots,).
+    """One row (no leading axis) of the objective with this index () on a window, uint8 (slots,).
 
-    Programs of mixtures without labels in place do not contain them. Rows with such labels are
-    bidirectional throughout, `<start>` included.
+    Rows with labels in place are bidirectional throughout, `<start>` included.
     """
 
     def draw(of: Objective, bases: int) -> Callable[[jax.Array, jax.Array], Program]:

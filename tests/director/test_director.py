@@ -313,13 +313,14 @@ RECORDED = director.Recorded((0, 4), ((0.5, 0.5), (0.2, 0.8)))
 
 
 @pytest.mark.parametrize("one", [Fixed((0.5, 0.5)), RECORDED, Birdie((0, 1), model=SMALL)])
-def test_losses_may_be_lists_and_another_number_of_them_is_refused(one):
+def test_losses_may_be_lists_and_another_number_of_them_or_of_ratios_is_refused(one):
     state = one.init(jax.random.key(0), [1.0, 2.0])
     ratios = one.propose(state, 0, 8).ratios
     assert one.observe(state, ratios, [1.0, 2.0], [0.5, 2.0])[1].rewards[0] > 0
-    for before, after in (([1.0], [1.0, 2.0]), ([1.0, 2.0], np.ones(3))):
+    two = [1.0, 2.0]
+    for wrong in ((ratios, two[:1], two), (ratios, two, np.ones(3)), (ratios[:1], two, two)):
         with pytest.raises(ValueError, match="shape .*; this director has 2 objectives"):
-            one.observe(state, ratios, before, after)
+            one.observe(state, *wrong)
 
 
 def test_a_step_without_recorded_ratios_is_refused():
