@@ -19,7 +19,7 @@ import numpy as np
 
 from birdiedna.data import files
 
-#: A compressed log may unpack to this many bytes, or this many times its size (ours: 4 to 5 times).
+#: A compressed log may unpack to this many bytes, or this many times its size (ours: 3 to 5 times).
 LEAST_LOG, LOG_TIMES = 1 << 20, 20
 #: In a shape: a number, or null for one that is not finite.
 NUMBER = (float, int, NoneType)

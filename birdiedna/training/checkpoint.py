@@ -1,7 +1,7 @@
 """Checkpoints: complete or absent, every byte verified before use.
 
     <folder>/<step>/state.npz      the arrays of a pytree, by their key paths
-    <folder>/<step>/host.npz       arrays whose shapes change from step to step
+    <folder>/<step>/host.npz       arrays that are not on a device, whose shapes may change
     <folder>/<step>/facts.json     format, step, and the caller's facts on config and data
     <folder>/<step>/SHA256SUMS     checksums of all of these, written last
 
@@ -86,8 +86,8 @@ def save(
             raise run_folder.disk_error(full, folder, needed, kept) from error
         raise
     older = [old for old in _steps(folder) if old < step]
-    intact = [old for old in older if not problems(folder / str(old))][: keep - 1]
-    needless = [folder / str(old) for old in _steps(folder) if old not in (step, *intact)]
+    good = [old for old in older if not problems(folder / str(old))][: keep - 1]
+    needless = [folder / str(old) for old in _steps(folder) if old not in (step, *good)]
     for path in (*needless, *folder.glob("*.tmp")):
         shutil.rmtree(path)
     return place
@@ -218,13 +218,8 @@ def problems(path: Path) -> list[str]:
     return found or [f"{_SUMS} is damaged"]
 
 
-def newest(folder: Path) -> Checkpoint | None:
-    """The newest intact checkpoint; damaged ones are skipped with a warning."""
-    return next(_intact(folder), None)
-
-
-def _intact(folder: Path) -> Iterator[Checkpoint]:
-    """Intact checkpoints, newest first."""
+def intact(folder: Path) -> Iterator[Checkpoint]:
+    """Intact checkpoints, newest first; damaged ones are skipped with a warning."""
     for step in _steps(folder):
         path = folder / str(step)
         if faults := problems(path):
@@ -241,7 +236,7 @@ def resumable(run: Path) -> Checkpoint | None:
     folder = run / "checkpoints"
     for left in folder.glob("*.tmp"):
         _LOG.warning("%s was not finished and is not used", left)
-    for found in _intact(folder):
+    for found in intact(folder):
         if run_folder.log_is_intact(run, found.facts, found.step):
             return found
         _LOG.warning("checkpoint %s: the log has lost lines before it", found.path)

@@ -147,7 +147,7 @@ def train(
       config: the protocol; each start brings its own mask.
       starts: have checkpoints of one step, or none; models are computed as `config.model` says.
       splits: train, validation and test rows.
-      ask: called after and during every evaluation: whether to stop.
+      ask: called after every evaluation, and during all but the first: whether to stop.
       save_s: seconds between checkpoints; 0 saves at every evaluation.
 
     Yields:

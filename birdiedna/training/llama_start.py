@@ -66,7 +66,8 @@ def read(folder: Path, seed: int) -> Start:
         net = llama.from_llama(cut, replace(config, vocabulary=vocab.SIZE), tied)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
-    sums = [digest(file) for file in (folder / "config.json", *files)]
+    named = [folder / name for name in ("config.json", "tokenizer.json")]
+    sums = [digest(file) for file in (*named, *files) if file.is_file()]
     net = jax.tree.map(np.asarray, net)  # saves device memory for the training state
     return Start(net, hashlib.sha256("\n".join([*sums, str(NOISE)]).encode()).hexdigest())
 

@@ -34,7 +34,7 @@ class PretrainConfig:
     """One arm; the defaults are the paper's.
 
     `validation` names contigs, chromosomes or parts of contigs (`genome.contigs_named`).
-    `evaluations`: steps after which all objectives are measured and the director chooses again.
+    `evaluations`: steps after which objectives are measured and the director chooses again.
     `bidirectional=False` hides later prefix tokens from earlier ones ("Birdie - Causal").
     `base_bits`, 8 or 2: bits of a base on the device; batches do not depend on it.
     `microbatches`: parts of a batch, computed one after the other to save memory.
@@ -98,7 +98,7 @@ class PretrainConfig:
         return mix(dict(self.objectives), self.slots)
 
     def monitored(self) -> Mixture:
-        """The objectives that evaluations measure: all known ones and the arm's own."""
+        """The objectives that evaluations measure: the paper's, next token, and the arm's own."""
         return mix({**BIRDIE_DNA, **NTP, **dict(self.objectives)}, self.slots)
 
 
@@ -170,9 +170,9 @@ def train(
       every logged event, run by run.
 
     Raises:
-      ValueError: a contig is unknown, no window fits, an objective does not fit the row, the start
-        does not fit the model, a folder's checkpoint belongs to another run or another step, or JAX
-        has settings that change results, as 64-bit numbers.
+      ValueError: a contig is unknown, no window fits, an objective does not fit the row, devices do
+        not divide the rows, the start does not fit the model, a folder's checkpoint belongs to
+        another run or another step, or JAX has settings that change results, as 64-bit numbers.
       stop.Stopped: `ask` said so; a checkpoint was saved.
       ArithmeticError: `optimizer.PATIENCE` updates in a row were not finite.
       OSError: the disk is full.

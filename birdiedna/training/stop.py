@@ -1,7 +1,7 @@
-"""Stopping a run early with its state saved: on a signal, or when its time budget is spent.
+"""Stopping a run early: on a signal, or when its time budget is spent.
 
 Runs check after every chunk of steps, fine-tunings also during evaluations; to stop, they save a
-checkpoint and raise `Stopped`.
+checkpoint and raise `Stopped`. Probes check before every subset and save nothing.
 """
 
 import os
@@ -28,11 +28,10 @@ CHECKED = (
 
 
 class Stopped(Exception):
-    """A run stopped early, with its state saved; `status` is the exit status."""
+    """A run stopped early; what can be resumed is saved. `status` is the exit status."""
 
     def __init__(self, reason: str, status: int):
-        kept = "the run is saved, and the same command resumes it, as the same cell does"
-        super().__init__(f"{reason}; {kept}")
+        super().__init__(f"{reason}; the same command, or cell, resumes from what is saved")
         self.status = status
 
 

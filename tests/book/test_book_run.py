@@ -440,7 +440,7 @@ def test_a_stop_while_runs_are_made_keeps_the_status_of_the_signal(tmp_path, mon
     monkeypatch.setattr(layout, "here", lambda: book)
     monkeypatch.setattr(build, "prepare", stopped)
     assert __main__.main([]) == 143
-    assert "SIGTERM; the run is saved, and the same command resumes" in capsys.readouterr().err
+    assert "SIGTERM; the same command, or cell, resumes" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def result(place: Path) -> dict:
     like = jax.eval_shape(
         lambda: finetune.Classifier(net(), TUNED, nnx.Rngs(0)) if tuned else net()
     )
-    saved = checkpoint.newest(place / "model")
+    saved = next(checkpoint.intact(place / "model"), None)
     arrays = list(jax.tree.leaves(checkpoint.restore(saved.path, like)))
     if tuned:
         with np.load(place / "predictions.npz", allow_pickle=False) as stored:

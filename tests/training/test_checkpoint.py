@@ -39,10 +39,10 @@ def equal(one, other):
 
 
 def test_every_bit_and_every_fact_comes_back(tmp_path):
-    assert checkpoint.newest(tmp_path / "none") is None
+    assert next(checkpoint.intact(tmp_path / "none"), None) is None
     (path,) = saved(tmp_path, 4)
     facts = {"format": 1, "step": 4, **FACTS}
-    assert checkpoint.newest(tmp_path) == (path, 4, facts)
+    assert next(checkpoint.intact(tmp_path), None) == (path, 4, facts)
     assert json.loads((path / "facts.json").read_text()) == facts
     assert equal(checkpoint.restore(path, TREE), TREE)
     assert checkpoint.host(path)["history"].tolist() == [0, 1, 2, 3, 4]
@@ -108,11 +108,11 @@ def test_damage_is_named_and_the_newest_intact_checkpoint_is_used(tmp_path, capl
     older, newer = saved(tmp_path, 4, 8)
     damage(newer)
     assert checkpoint.problems(newer) and not checkpoint.problems(older)
-    found = checkpoint.newest(tmp_path)
+    found = next(checkpoint.intact(tmp_path), None)
     assert found.step == 4 and equal(checkpoint.restore(found.path, TREE), TREE)
     assert f"{newer} is damaged" in caplog.text
     flip(older)
-    assert checkpoint.newest(tmp_path) is None
+    assert next(checkpoint.intact(tmp_path), None) is None
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_every_flipped_bit_truncation_or_missing_file_is_found(intact, tally, da
             file.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
         found = checkpoint.problems(intact)
         tally("damages detected", bool(found))
-        assert found and checkpoint.newest(intact.parent) is None
+        assert found and next(checkpoint.intact(intact.parent), None) is None
     finally:
         file.write_bytes(whole)
     assert not checkpoint.problems(intact)
@@ -172,13 +172,13 @@ def test_an_empty_step_and_an_unfinished_save_are_skipped(tmp_path, caplog):
     saved(folder, 4)
     (folder / "8").mkdir()
     (folder / "12.tmp").mkdir()
-    assert checkpoint.newest(folder).step == 4
+    assert next(checkpoint.intact(folder), None).step == 4
     assert "SHA256SUMS is missing: the checkpoint was never finished" in caplog.text
     with pytest.raises(ValueError, match="damaged"):  # by its log, which is absent
         checkpoint.resumable(tmp_path)
     assert "12.tmp was not finished and is not used" in caplog.text
     saved(folder, 12)
-    assert checkpoint.newest(folder).step == 12 and names(folder) == ["12", "4"]
+    assert next(checkpoint.intact(folder), None).step == 12 and names(folder) == ["12", "4"]
 
 
 @pytest.mark.promise("Damage: a damaged checkpoint is named and the newest intact one is used")

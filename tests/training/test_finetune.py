@@ -278,7 +278,7 @@ def test_a_fine_tuning_stops_within_an_evaluation_and_ends_the_same(tmp_path):
     with pytest.raises(Stopped):
         tune(parts, config, splits, ask)
     assert asked == [1, *[2] * 5]  # after the first evaluation, and within the second
-    assert checkpoint.newest(parts / "checkpoints").step == 2
+    assert next(checkpoint.intact(parts / "checkpoints"), None).step == 2
     tune(parts, config, splits)
     assert same(whole, parts)
 
@@ -304,7 +304,7 @@ def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(tmp
     rows = labelled(40)
     with pytest.raises(ArithmeticError, match="not finite, from step") as caught:
         tune(tmp_path, wild, (rows,) * 3)
-    dump = checkpoint.newest(tmp_path / "failure")
+    dump = next(checkpoint.intact(tmp_path / "failure"), None)
     assert f"from step {dump.step} on" in str(caught.value) and str(dump.path) in str(caught.value)
     like = Classifier(untrained(), wild, nnx.Rngs(0))
     tx = optimizers.optimizer(wild.optimizer, wild.steps)
@@ -356,7 +356,7 @@ def test_the_model_of_the_step_that_validation_chose_is_kept(
         with pytest.raises(Stopped):
             tune(tmp_path, ask=lambda: Stopped("enough", 75))
     tune(tmp_path)
-    saved = checkpoint.newest(tmp_path / "model")
+    saved = next(checkpoint.intact(tmp_path / "model"), None)
     assert saved.step == chosen * CONFIG.evaluate_every
     kept = checkpoint.restore(saved.path, Classifier(untrained(), CONFIG, nnx.Rngs(0)))
     found = run_folder.predictions(tmp_path)

@@ -43,6 +43,15 @@ def test_bases_keep_the_rows_of_their_letters_and_new_rows_all_differ(folder):
     assert np.array_equal(rows, again) and not np.array_equal(rows, other)
 
 
+def test_the_digest_of_a_start_covers_the_tokens_of_its_letters(folder):
+    first = llama_start.read(folder, seed=0)
+    file = folder / "tokenizer.json"
+    file.write_text(file.read_text().replace('"C": 4, "G": 5', '"C": 5, "G": 4'))
+    other = llama_start.read(folder, seed=0)
+    assert not np.array_equal(first.net.embedding[...], other.net.embedding[...])
+    assert first.sha256 != other.sha256
+
+
 def test_a_cut_vocabulary_leaves_the_other_logits_as_they_were(folder):
     logits = jax.jit(lambda net, ids: net(jnp.asarray(ids), None))
     theirs = np.array([3, 4, 5, 6])[REFERENCE["ids"] % 4]

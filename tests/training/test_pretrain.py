@@ -237,7 +237,7 @@ def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(hum
         list(pretrain.train(wild, human, [Run(0, tmp_path)]))
     (train,) = run_folder.events(tmp_path, "train")
     assert train["skipped"] >= 3
-    dump = checkpoint.newest(tmp_path / "failure")
+    dump = next(checkpoint.intact(tmp_path / "failure"), None)
     assert f"from step {dump.step}" in str(e.value) and str(dump.path) in str(e.value)
     like = jax.eval_shape(lambda: transformer.init(wild.model, 0))
     tx = optimizer.optimizer(wild.optimizer, wild.steps)
@@ -285,7 +285,7 @@ def test_seeds_together_equal_seeds_one_by_one_and_resume(tmp_path, human, monke
     stops = iter([None, Stopped("enough", 75)])
     with pytest.raises(Stopped):
         list(pretrain.train(NTP_ARM, human, runs, lambda: next(stops)))
-    assert {checkpoint.newest(one.folder / "checkpoints").step for one in runs} == {2}
+    assert {next(checkpoint.intact(one.folder / "checkpoints"), None).step for one in runs} == {2}
     list(pretrain.train(NTP_ARM, human, runs))
     assert pretrain.advance_together._cache_size() == 1
     for one, logged in zip(runs, alone, strict=True):

@@ -33,7 +33,7 @@ def test_the_first_signal_stops_the_run_and_handlers_are_restored(number):
         signal.raise_signal(number)
         stopped = ask()
         assert stopped.status == STATUS[number] and number.name in str(stopped)
-        assert "the same command resumes it, as the same cell does" in str(stopped)
+        assert "the same command, or cell, resumes from what is saved" in str(stopped)
         signal.raise_signal(signal.SIGHUP)  # a closed terminal does not cut the saving short
         assert [signal.getsignal(known) for known in ASKED] == before[:2]
     assert [signal.getsignal(known) for known in STATUS] == before
@@ -164,9 +164,9 @@ def test_a_budget_ends_the_command_and_the_same_command_resumes(tiny_profile, ca
         said = capsys.readouterr()
         assert "0.0001 minutes: the clock is read after each chunk of steps" in said.out
         assert "the 0.0001 minutes given are over, after 0." in said.err
-        assert "the run is saved, and the same command resumes" in said.err
+        assert "the same command, or cell, resumes from what is saved" in said.err
         (partial,) = tiny_profile.glob("*.partial")
-        assert checkpoint.newest(partial / "checkpoints").step == step
+        assert next(checkpoint.intact(partial / "checkpoints"), None).step == step
     assert main.main(command) == 0
     (run,) = tiny_profile.iterdir()
     assert [event["step"] for event in run_folder.events(run, "train")] == [2, 4, 6]
@@ -223,7 +223,7 @@ def test_under_papermill_a_signal_leaves_a_saved_run_and_a_failed_command(tmp_pa
             process.kill()
             process.wait()
         until(lambda lock=place.with_name("run.lock"): not lock.exists())  # the kernel ended, too
-        saved = checkpoint.newest(place / "checkpoints")
+        saved = next(checkpoint.intact(place / "checkpoints"), None)
         assert saved.step == run_folder.events(place, "train")[-1]["step"] > 0
 
 
