@@ -12,6 +12,7 @@ import pytest
 import tiny
 
 from birdiedna import vocab
+from birdiedna.data import tensors
 from birdiedna.training import llama_start, pretrain, run_folder, stop
 
 REFERENCE = made_llama.reference()
@@ -41,6 +42,25 @@ def test_bases_keep_the_rows_of_their_letters_and_new_rows_all_differ(folder):
     assert norms.min() >= kept.min() - 1e-5 and norms.max() <= kept.max() + 1e-5
     again, other = (llama_start.read(folder, seed).net.embedding[...] for seed in (0, 1))
     assert np.array_equal(rows, again) and not np.array_equal(rows, other)
+
+
+def test_llama_3_needs_no_tokenizer_file(folder):
+    (folder / "tokenizer.json").unlink()
+    words = np.random.default_rng(0).standard_normal((128_256, 32)).astype(np.float32)
+    words[128_002:] = 1e6  # of reserved tokens, which were not trained
+    arrays, files = tensors.read_folder(folder)
+    for file in (*files, folder / "model.safetensors.index.json"):
+        file.unlink()
+    arrays["model.embed_tokens.weight"] = words
+    tensors.write(folder / "model.safetensors", arrays, {"format": "pt"})
+    config = made_llama.config_of(folder) | {"vocab_size": 128_256}
+    config |= {"bos_token_id": 128_000, "eos_token_id": [128_001, 128_008]}
+    (folder / "config.json").write_text(json.dumps(config))
+    rows = np.asarray(llama_start.read(folder, seed=0).net.embedding[...])
+    letters = {"A": 32, "C": 34, "G": 38, "T": 51, "N": 45, "<start>": 128_000, "<eos>": 128_001}
+    for ours, token in letters.items():
+        assert np.array_equal(rows[vocab.NAMES.index(ours)], words[token])
+    assert np.abs(rows).max() < 100
 
 
 def test_the_digest_of_a_start_covers_the_tokens_of_its_letters(folder):
