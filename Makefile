@@ -103,7 +103,7 @@ help:
 	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick'"
 	@echo "make bench-peers  install PyTorch beside us and compare the train step; compile for TPUs"
 	@echo "make evidence  make results/small again: ten seeds of every arm, hours; resumes   OPTIONS='--minutes 60 --workers 2'"
-	@echo "make lint    check style, rooms, types, chapter sources and prose;  make format repairs the first and the last"
+	@echo "make lint    check style, rooms, types, workflows, sources of chapters and prose;  make format repairs style and sources"
 	@echo "make sample  rebuild the embedded sample;  make lock  renew constraints/lock.txt"
 	@echo "make clean   remove rendered pages and the quick runs"
 	@echo "PYTHON=/path/to/python3 chooses the interpreter (3.11 to 3.14) at the first call"

@@ -150,7 +150,7 @@ def _check(text: str, how: Reading) -> None:
 
 
 def reading(given: argparse.Namespace) -> Reading:
-    """Return how rows are read, from the options that `check`, `audit` and `finetune` share."""
+    """Return how rows are read, from the options that all commands on tasks share."""
     labels = tables.label_map(given.labels)
     columns = Columns(given.sequence_column, given.label_column, given.name_column, labels)
     return Reading(columns, given.length, given.reference, given.skip_missing)

@@ -76,8 +76,8 @@ _PREDICT_EXAMPLES = """examples:
 """
 _EMBED = """Write a model's features of each sequence: one vector per sequence, or one per base.
 
-Sequences longer than the training rows are read in pieces (the vector is the mean over all bases),
-or only their middle is read, or they are refused (--long)."""
+Sequences longer than the training rows are read in pieces (the vector is their mean, by bases), or
+only their middle is read, or they are refused (--long)."""
 _EMBED_EXAMPLES = """examples:
   birdiedna pretrain --arm birdie                          prints RUN, the folder of the run
   birdiedna embed RUN my.fa -o features.parquet
@@ -357,7 +357,7 @@ def _arm(arms: tuple[str, ...]) -> Argument:
 
 _COLUMNS = (
     _arg("--sequence-column NAME", "of a table; default: sequence, or seq"),
-    _arg("--name-column NAME", "of a table; default: name, if it exists"),
+    _arg("--name-column NAME", "of a table; default: name, coordinates or alike, if any"),
 )
 
 

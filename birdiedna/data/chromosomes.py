@@ -62,7 +62,7 @@ def chromosome(name: str) -> str:
 
 
 def is_chromosome(name: str) -> bool:
-    """Return whether `chromosome` recognises the name; other names are never held out."""
+    """Return whether `chromosome` recognises the name; others are held out only by name."""
     return re.fullmatch(r"chr(\d{1,2}|[XYM])", chromosome(name)) is not None
 
 

@@ -281,8 +281,8 @@ def hosts() -> tuple[str, ...]:
 def from_hub(hub: catalog.Hub, file: catalog.File) -> catalog.File:
     """Return the file with the hub's address, size and sha256 for the commit.
 
-    Errors as in `download`; ValueError for a commit that is not the pinned one, or if the server
-    is not a hub.
+    Errors as in `download`; ValueError if a pinned revision has another commit (for `main` this is
+    a warning), or the server is not a hub.
     """
     from huggingface_hub import hf_hub_url  # only now: in a notebook its import warns of widgets
 

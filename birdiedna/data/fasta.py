@@ -40,7 +40,7 @@ def read(path: Path | str, cache: Path | str | None = None) -> genome.Genome:
 
     Raises:
       FileNotFoundError: there is no such file.
-      OSError: the cache's disk is full.
+      OSError: the cache is not writable, or its disk is full.
       ValueError: the file is empty, truncated or not FASTA, names are repeated or missing, or
         letters are not nucleotide codes; the message gives the position.
     """

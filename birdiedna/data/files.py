@@ -341,7 +341,7 @@ def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
 
 
 def other_format(start: bytes) -> str:
-    """Return what a text that is neither FASTA nor a table may be, and what reads it, or ""."""
+    """Return what a file of another format than the expected may be, and what reads it, or ""."""
     for first, text in _TEXTS.items():
         if start.startswith(first):
             return text

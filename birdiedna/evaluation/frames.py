@@ -198,9 +198,9 @@ def probe_table(text: bytes, path: Path = Path("probes.csv")) -> pl.DataFrame:
 
 
 def variant_table(text: bytes, path: Path = Path("variants.csv")) -> pl.DataFrame:
-    """Read a table of `results.VARIANT_COLUMNS` as scores: task, arm, seed, value.
+    """Read a table of `results.VARIANT_COLUMNS` as scores: task, arm, seed, value, finetune_seed.
 
-    An empty text is a table without rows. Errors as in `probe_table`.
+    The last is 0. An empty text is a table without rows. Errors as in `probe_table`.
     """
     empty = pl.DataFrame(schema=_VARIANTS)
     found = _stored_table(text, path, _VARIANTS, "task", "arm", "seed") if text else empty

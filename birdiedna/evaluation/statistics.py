@@ -111,7 +111,7 @@ def t_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Student's t interval of the mean along an axis; (nan, nan) for fewer than two values.
 
-    A percentile bootstrap of three seeds would cover 74% only. Returns low, high: `values` without
+    A percentile bootstrap of three seeds would cover 75% only. Returns low, high: `values` without
     that axis.
     """
     array = np.moveaxis(np.asarray(values, float), axis, -1)

@@ -1,7 +1,8 @@
 """Collect the finished runs of a plan as results: small files without weights, for `results/`.
 
 Logits are kept at the step that validation chose, in float16; at other steps only the predicted
-classes are kept, as 0 and 1. No score changes, since all scores depend on classes only.
+classes are kept, as 0 and 1. Scores of classes do not change; AUROC, Brier and calibration, from
+logits, only by rounding.
 """
 
 import csv
@@ -51,8 +52,8 @@ def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool
       probe_table: keep only the scores of probes, in one table.
 
     Raises:
-      ValueError: no plan, no finished run, a name that cannot be used, or more than
-        `results.LARGEST_BYTES`.
+      ValueError: no plan, no finished run, a name that cannot be used, a folder that contains no
+        results, or more than `results.LARGEST_BYTES`.
     """
     plan = plans.read(folder)
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == "quick":

@@ -8,7 +8,8 @@
     <name>/variants.csv           optional: scores of variants without training, by arm and seed
 
 Wherever a profile is named, results can be; the book prefers them to the profile of that name.
-`collect` writes all but the README and keeps that; `runs.Stored` reads.
+`collect` writes all but README.md and variants.csv, which it keeps; `add_table` lists the latter.
+`runs.Stored` reads.
 """
 
 import hashlib

@@ -42,7 +42,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class GenomeNumbers(NamedTuple):
-    """A genome: its number of bases, and the order-0 entropy of its held-out contigs in nats."""
+    """A genome: its bases, and the held-out contigs with their order-0 entropy in nats."""
 
     bases: int
     entropy: float

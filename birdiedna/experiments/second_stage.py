@@ -15,7 +15,7 @@ from birdiedna.model.transformer import ModelConfig, count_parameters
 from birdiedna.training import llama_start, pretrain, run_folder
 from birdiedna.training.pretrain import PretrainConfig
 
-#: Llama 3.2 1B with our vocabulary; its own of 128,256 tokens has 262 million more weights.
+#: Llama 3.2 1B with our vocabulary; its own of 128,256 tokens has 261 million more weights.
 LLAMA_1B = ModelConfig(
     width=2048,
     blocks=16,

@@ -29,7 +29,7 @@ class Sources:
     chromosomes or parts of contigs (`chr8:1-1000000`) for held-out loss, comma-separated; empty
     takes the sample's own, else `genome.default_validation`. tasks: a folder of tasks or a file of
     rows in a layout of `tasks.layouts`, or a name of the catalogue. reading: how to read rows.
-    ValueError for a number as validation: papermill's `-p` makes one of the contig 8.
+    ValueError for a number in place of a text: papermill's `-p` makes one of the contig 8.
     """
 
     genome: str = SAMPLE

@@ -32,8 +32,8 @@ READ = (
 )
 
 
-def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
-    """The mean gap of each pair in `seeds.compared`, with its 95% t interval.
+def forest(table: pl.DataFrame) -> alt.LayerChart:
+    """The mean gap in test MCC of each pair in `seeds.compared`, with its 95% t interval.
 
     If Birdie is the first arm of all pairs, labels name only the second, a variant by its change.
     """
@@ -44,7 +44,7 @@ def forest(table: pl.DataFrame, score: str = "test MCC") -> alt.LayerChart:
     base = alt.Chart(frame).encode(y=style.named_rows("pair", limit=230), opacity=sure)
     tip = ["pair", "seeds", "tasks", *style.tips("+.3f", "gap", "low", "high")]
     line = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title=f"gap in {score}", axis=alt.Axis(tickCount=5)), x2="high:Q"
+        x=alt.X("low:Q", title="gap in test MCC", axis=alt.Axis(tickCount=5)), x2="high:Q"
     )
     mean = base.mark_circle(size=80, color="currentColor").encode(x="gap:Q", tooltip=tip)
     return (style.rule(x=0) + line + mean).properties(width="container", height=alt.Step(18))

@@ -32,7 +32,7 @@ def embed(
     Pooling and layer are as in `probe.ProbeConfig`. `both_strands` averages the features of the
     sequence and of its reverse complement (per base, of the same base). `long` says what happens to
     a sequence longer than the rows the model was trained on: "tile" reads it in pieces (the vector
-    is the mean over all bases), "centre" reads the middle, "refuse" raises.
+    is their mean, weighted by bases), "centre" reads the middle, "refuse" raises.
 
     Returns:
       frames of name, bases (length of the sequence) and f0, f1, ... float32, in input order; per

@@ -81,8 +81,8 @@ def predict(
       frames of name, bases, class, and `p_<class>` for every class, in input order.
 
     Raises:
-      ValueError: as in `load`; or a sequence is empty, longer than the train rows, or too short to
-        contain the part that the run read.
+      ValueError: as in `load`; unknown `long`, `rows` below 1; or a sequence is empty, longer than
+        the train rows, or too short to contain the part that the run read.
     """
     if long not in ("centre", "refuse"):
         raise ValueError(f"long {long!r} is not one of centre, refuse")

@@ -65,7 +65,8 @@ def variants(
       less likely), llr_forward, llr_reverse and note (why an allele was not scored, or "").
 
     Raises:
-      ValueError: as in `data.variants.read`; or the genome is of another assembly.
+      ValueError: as in `data.variants.read` and `likelihood_ratios`; or the genome is of another
+        assembly.
     """
     path = Path(path)
     check(path, genome)
@@ -77,7 +78,8 @@ def variants(
 def check(path: Path | str, genome: Genome | None) -> None:
     """Refuse a file of another assembly, by its VCF header and its reference alleles.
 
-    ValueError if there is no variant, a contig has another length, or most alleles disagree.
+    ValueError if there is no variant, no contig is in the genome, one has another length, or most
+    alleles disagree.
     """
     path = Path(path)
     if genome:
@@ -139,14 +141,14 @@ def _place(variant: Variant, genome: Genome | None, contig: Contig | None) -> _P
 
 
 def scored(
-    model: Model, genome: Genome | None, held: Sequence[Variant], rows: int = 64, slots: int = 0
+    model: Model, genome: Genome | None, held: Sequence[Variant], slots: int = 0
 ) -> pl.DataFrame:
     """Score alleles; the result is as in `variants`, `slots` as in `likelihood_ratios`."""
-    return _scored(model, held, [*map(_placer(genome), held)], rows, slots)
+    return _scored(model, held, [*map(_placer(genome), held)], slots=slots)
 
 
 def _scored(
-    model: Model, held: Sequence[Variant], placed: Sequence[_Place], rows: int, slots: int = 0
+    model: Model, held: Sequence[Variant], placed: Sequence[_Place], rows: int = 64, slots: int = 0
 ) -> pl.DataFrame:
     """As `scored`, of located alleles."""
     notes = [note for note, _, _ in placed]

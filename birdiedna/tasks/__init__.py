@@ -92,7 +92,7 @@ def labelled_as(words: str) -> Reading:
 def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     """Read the files of a task (from `find`), check every row, and split them.
 
-    ValueError if a file fails the checks of `tables` or `encode`, splits differ in their classes,
+    ValueError if a file fails the checks of `tables` or `encode`, a class has no train rows,
     intervals have no reference, or the rows cannot be split.
     """
     reference = reading.reference

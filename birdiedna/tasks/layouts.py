@@ -69,7 +69,8 @@ class TaskFiles(NamedTuple):
 def names(path: Path | str) -> list[str]:
     """Return the tasks of a folder or file, in the benchmark's order, then by name.
 
-    Raises ValueError if there is none, two files of the same split, or two tasks of one name.
+    Raises FileNotFoundError if there is no such path; ValueError if it contains no task, two files
+    of the same split, or two tasks of one name.
     """
     return list(find_all(Path(path)))
 

@@ -65,9 +65,10 @@ class Text(NamedTuple):
 class Columns:
     """How the columns and labels of a file are read.
 
-    sequence, label, name: column names; "" means `sequence` or `seq`, `label`, and `name` if it
-    exists. Columns `chrom`, `start`, `end` are read as coordinates. labels: (word, class) pairs for
-    labels that are words; each word once, classes 0, 1, ... without a gap; words may share a class.
+    sequence, label, name: column names; "" means the usual ones (`sequence` or `seq`, `label`; of
+    names the first of `name`, `coordinates`, `region`, ... that exists). Columns such as `chrom`,
+    `start`, `end` are read as coordinates. labels: (word, class) pairs for labels that are words;
+    each word once, classes 0, 1, ... without a gap; words may share a class.
     """
 
     sequence: str = ""

@@ -72,10 +72,10 @@ def pages(root: Path) -> list[Path]:
     return found
 
 
-def address(root: Path = Path(__file__).parents[2]) -> str:
+def address() -> str:
     """The address of the repository, from `pyproject.toml`."""
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
-    return project["urls"]["Repository"]
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    return tomllib.loads(project.read_text("utf-8"))["project"]["urls"]["Repository"]
 
 
 def release() -> str:
