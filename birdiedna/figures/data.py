@@ -27,17 +27,17 @@ METHOD_COLOURS = {
     "gc": style.TINTS[0],
     "words": style.PLAIN[0],
 }
+#: Maximum number of chromosomes shown.
+_MOST = 30
 #: Bins of the longest chromosome; fewer if the chart would be too large.
 _BINS = 400
 
 
-def places(
-    genome: Genome, split: Split, loaded: Mapping[str, Task], most: int = 30
-) -> pl.DataFrame:
+def places(genome: Genome, split: Split, loaded: Mapping[str, Task]) -> pl.DataFrame:
     """Positions of the genome's contigs, and of rows, counted in bins of equal width.
 
     Of more than 300 contigs those that begin in the same, wider bin are drawn as one.
-    Rows without coordinates are left out. At most `most` chromosomes are kept: known ones first,
+    Rows without coordinates are left out. At most `_MOST` chromosomes are kept: known ones first,
     then by length. Columns: chromosome, what (of `LANES`), start, end (Mb), rows (0 for contigs).
     """
     found = []
@@ -55,7 +55,7 @@ def places(
     )
     ends = dict(every.group_by("chromosome").agg(pl.col("end").max()).iter_rows())
     known = {name: chromosome(name) == name and is_chromosome(name) for name in ends}
-    kept = sorted(ends, key=lambda name: (not known[name], -ends[name]))[:most]
+    kept = sorted(ends, key=lambda name: (not known[name], -ends[name]))[:_MOST]
     sizes = [ends[name] for name in kept]
     width = max(max(sizes) / _BINS, 3 * sum(sizes) / style.DATA_ROWS)
     every = every.filter(pl.col("chromosome").is_in(kept))
