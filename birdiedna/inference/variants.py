@@ -65,8 +65,7 @@ def variants(
       less likely), llr_forward, llr_reverse and note (why an allele was not scored, or "").
 
     Raises:
-      ValueError: as in `data.variants.read` and `likelihood_ratios`; or the genome is of another
-        assembly.
+      ValueError: as in `data.variants.read`, `check` and `likelihood_ratios`.
     """
     path = Path(path)
     check(path, genome)

@@ -19,13 +19,12 @@ import numpy as np
 from birdiedna import vocab
 from birdiedna.data import catalog, stored, tensors
 from birdiedna.data.files import digest
+from birdiedna.data.labelled import LONGEST_BASES
 from birdiedna.model import llama
 from birdiedna.model.transformer import Transformer
 from birdiedna.training import run_folder
 
 TYPES = ("float32", "bfloat16")
-#: Row length of the paper's profile.
-SLOTS = 1024
 #: Our own field of `config.json`.
 _OURS = "birdiedna"
 _SINGLE = "model.safetensors"
@@ -58,7 +57,7 @@ class Model(NamedTuple):
     @property
     def slots(self) -> int:
         """Slots of its pre-training rows; the paper's, if only a fine-tuning is known."""
-        return int(self.config.get("slots", SLOTS))
+        return int(self.config.get("slots", LONGEST_BASES))
 
 
 def write(folder: Path | str, model: Model, kind: str = "float32") -> None:
