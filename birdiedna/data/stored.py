@@ -42,7 +42,12 @@ def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def seal(value: Mapping[str, Any]) -> str:
     """Return the sha256 of a JSON object without `seal`; layout and order do not matter."""
-    plain = json.loads(json.dumps({key: value[key] for key in value if key != "seal"}))
+    return _unsealed_sum(json.loads(json.dumps(value)))
+
+
+def _unsealed_sum(value: Mapping[str, Any]) -> str:
+    """Return `seal` of an object that was JSON, whose keys are text."""
+    plain = {key: value[key] for key in value if key != "seal"}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -61,7 +66,7 @@ def parse(text: bytes, path: Path, shape: Any = object, remedy: str = REMEDY) ->
         if b"\\u" in text:  # refuse unpaired surrogates, which cannot be written as UTF-8
             json.dumps(value, ensure_ascii=False).encode()
         checked = isinstance(value, dict) and "seal" in value
-        intact = not checked or value["seal"] == seal(value)
+        intact = not checked or value["seal"] == _unsealed_sum(value)
     except (ValueError, RecursionError) as error:
         raise damaged(path, error, remedy) from None
     if wrong := misfit(value, shape) if intact else ALTERED:
@@ -86,8 +91,12 @@ def misfit(value: Any, shape: Any, place: str = "it") -> str:
     length, or a dict of fields: `name?` is optional, `...` stands for all fields not named.
     """
     if isinstance(shape, tuple):
-        wrong = [misfit(value, one, place) for one in shape]
-        return "" if "" in wrong else wrong[0]
+        wrong = ""
+        for one in shape:
+            if not (differs := misfit(value, one, place)):
+                return ""
+            wrong = wrong or differs
+        return wrong
     kind = type(shape) if isinstance(shape, list | dict) else shape
     too_long = type(value) is int and abs(value) >> 63
     if kind is not object and (type(value) is not kind or too_long):
@@ -96,10 +105,11 @@ def misfit(value: Any, shape: Any, place: str = "it") -> str:
         each = enumerate(value)
         return next(filter(None, (misfit(v, shape[0], f"{place}[{i}]") for i, v in each)), "")
     if isinstance(shape, dict):
-        wanted = {str(key).rstrip("?"): key for key in shape if key is not ...}
-        if missing := [name for name, key in wanted.items() if name not in value and key == name]:
+        needed = (key for key in shape if key is not ... and not key.endswith("?"))
+        if missing := [name for name in needed if name not in value]:
             return f"{place} has no {missing[0]!r}"
-        field = lambda name: shape[wanted[name]] if name in wanted else shape.get(..., object)
+        other = shape.get(..., object)
+        field = lambda name: shape.get(name, shape.get(f"{name}?", other))
         found = (misfit(value[name], field(name), f"{name!r:.80}") for name in value)
         return next(filter(None, found), "")
     return ""

@@ -6,6 +6,7 @@ Types are strict: "5e-5" is no number, and an unknown field is an error. The con
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -51,11 +52,17 @@ def parse(value: Any, place: str = "config", hint: Any = None) -> Any:
       ValueError: an unknown type or field, a missing field, a value of another type or out of
         range; the message has the field, the value and the closest name.
     """
-    known = {name: kind for name, kind in TYPES.items() if _fits(kind, hint)}
+    known = _known(hint)
     named = value.get("type") if isinstance(value, dict) else value
     if not isinstance(value, dict) or str(named) not in known:
         raise ValueError(f"{place}: {named!r} is none of the types {', '.join(known)}")
     return build(known[value["type"]], value, place)
+
+
+@lru_cache  # types are few, and a plan has thousands of runs
+def _known(hint: Any) -> dict[str, Any]:
+    """Those of `TYPES` that fit an annotation."""
+    return {name: kind for name, kind in TYPES.items() if _fits(kind, hint)}
 
 
 def _fits(kind: type, hint: Any) -> bool:
@@ -68,7 +75,7 @@ def _fits(kind: type, hint: Any) -> bool:
 
 def build(kind: Any, given: Mapping[str, Any], place: str) -> Any:
     """A dataclass from JSON values of its fields; errors as in `parse`."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     own = {field.name: field for field in fields(kind)}
     given = {name: value for name, value in given.items() if name != "type"}
     for name in given:
@@ -112,6 +119,9 @@ def checked(value: Any, hint: Any, place: str) -> Any:
     if hint in (int, float, str, bool):
         return _plain(value, hint, place)
     return parse(value, place, hint)
+
+
+_hints = lru_cache(get_type_hints)
 
 
 def _key(key: str, hint: type, place: str) -> Any:

@@ -55,7 +55,7 @@ def speed(folder: Path) -> dict[str, float]:
       step_ms: median over chunks of steps, so without compilation. tokens_per_s.
     """
     config = run_folder.read(folder, "config", "chunk_steps", "rows", "slots")
-    chunks = [e["seconds"] for e in run_folder.events(folder, "train", ["seconds"])]
+    chunks = [e["seconds"] for e in run_folder.each_event(folder, "train", ["seconds"])]
     if not chunks:
         return {}
     step = float(np.median(chunks)) / config["chunk_steps"]

@@ -1,6 +1,7 @@
 """Export a model as a Hugging Face folder with tokenizer and model card, and import one."""
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def export(name: str | Path, folder: Path | str, kind: str = "float32") -> Path:
         weights.write(temporary, model, kind)
         write_tokenizer(temporary, model.slots)
         path, sha256 = models.find(name), digest(temporary / "model.safetensors")
-        events = run_folder.events(path) if (path / "manifest.json").is_file() else []
+        events = run_folder.each_event(path) if run_folder.complete(path) else ()
         (temporary / "README.md").write_text(card(model, sha256, events), "utf-8")
     return folder
 
@@ -118,7 +119,7 @@ def _tokenizer() -> dict[str, Any]:
     }
 
 
-def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
+def card(model: Model, sha256: str, events: Iterable[Mapping[str, Any]]) -> str:
     """The model card, `README.md`: description, use, training, limits.
 
     `sha256` is that of the weights file, `events` the log of the run, which may be empty.
@@ -129,7 +130,8 @@ def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
     masked = any(of["type"] == "MaskedTokens" for _, of in model.config.get("objectives", []))
     own = {"row": "ACGTACGT", "prefix": "L  # all tokens"} if masked else _PROMPT
     mask = _MASK.format_map(own) if model.bidirectional else _CAUSAL
-    known = _facts(model, events).items()
+    last = _last(events)
+    known = _facts(model, last).items()
     facts = "\n".join(f"| {name} | {_cell(value)} |" for name, value in known if value)
     return _CARD.format(
         name=escaped(model.name),
@@ -138,7 +140,7 @@ def card(model: Model, sha256: str, events: list[dict[str, Any]]) -> str:
         width=size.width,
         reads=reads,
         facts=facts,
-        losses=_losses(model, events),
+        losses=_losses(model, last),
         mask=mask,
         sha256=sha256,
     )
@@ -154,11 +156,10 @@ def _cell(value: str | int) -> str:
     return fence + blank + shown.replace("|", "\\|") + blank + fence
 
 
-def _facts(model: Model, events: list[dict[str, Any]]) -> dict[str, Any]:
+def _facts(model: Model, last: Mapping[str, Any]) -> dict[str, Any]:
     """Rows of the card's table; empty values are unknown."""
     config, manifest = model.config, _of_training(model)
     names = [name for name, _ in config.get("objectives", [])]
-    last = _last(events)
     return {
         "made by": manifest.get("command", "unknown"),
         "arm": manifest.get("arm"),
@@ -178,9 +179,9 @@ def _facts(model: Model, events: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _losses(model: Model, events: list[dict[str, Any]]) -> str:
+def _losses(model: Model, last: Mapping[str, Any]) -> str:
     """The last held-out losses as a table, if known."""
-    losses = _last(events).get("losses")
+    losses = last.get("losses")
     if not losses:
         return "Not recorded with these weights."
     own = {name for name, _ in model.config.get("objectives", [])}
@@ -192,9 +193,12 @@ def _losses(model: Model, events: list[dict[str, Any]]) -> str:
     return "\n".join(["| objective | nats per label token |", "| :--- | ---: |", *rows])
 
 
-def _last(events: list[dict[str, Any]]) -> dict[str, Any]:
+def _last(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The last evaluation; {} if there is none."""
-    return next((event for event in reversed(events) if event["event"] == "evaluation"), {})
+    last: Mapping[str, Any] = {}
+    for event in events:
+        last = event if event["event"] == "evaluation" else last
+    return last
 
 
 _CAUSAL = "It reads from left to right: use it as any causal language model."

@@ -92,13 +92,16 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
         run_folder.check_name(place.folder / spec.name)
     may_stop, said = place.failures is not None, ""
     most: dict[str, int] = {}  # runs that failed together are made by half as many
-    left = suite
+    left, groups = suite, list[list[RunSpec]]()
     while left := _left(left, place):
         if may_stop and (stopped := devices.agree_to_stop(ask())):
             raise stopped
         may_stop = True
-        groups = ([s for s in of if _can_begin(s, place)] for of in _groups(left, most))
-        if not (group := next(filter(None, groups), [])):
+        names = {spec.name for spec in left}
+        groups = [[s for s in of if s.name in names] for of in groups or _groups(left, most)]
+        groups = [of for of in groups if of]
+        ready = ([s for s in of if _can_begin(s, place)] for of in groups)
+        if not (group := next(filter(None, ready), [])):
             waits = f"waiting for {left[0].start or left[0].name}, which another process makes"
             if waits != said:
                 print(said := waits, flush=True)
@@ -112,6 +115,7 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
         except Failed as error:
             if len(group) > 1:
                 most |= {spec.name: len(group) // 2 for spec in group}
+                groups = []  # are made anew
             elif place.failures is None:
                 raise error.__cause__ or error from None
             else:

@@ -37,6 +37,8 @@ from birdiedna.training import (
 FORMAT = 2
 #: Prefixes of the `state` of runs that are left to do.
 _LEFT = ("begun", "not begun")
+#: Runs that are listed when work ends.
+_LISTED = 50
 
 
 class Plan(NamedTuple):
@@ -107,6 +109,13 @@ def stored(folder: Path) -> dict[str, Any]:
 
 def read(folder: Path) -> Plan:
     """The plan of a folder; ValueError if it is missing, damaged or of another format."""
+    path = Path(folder) / "plan.json"
+    return _parsed(path.read_bytes() if path.is_file() else b"", Path(folder))
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: bytes, folder: Path) -> Plan:
+    """As `read`, from the bytes of `plan.json`, since a command reads it several times."""
     found = stored(folder)
     if found.pop("format", None) != FORMAT:
         raise ValueError(
@@ -115,7 +124,7 @@ def read(folder: Path) -> Plan:
         )
     try:
         listed = tuple(run_spec.parse(run) for run in found.pop("runs"))
-        return Plan(Path(folder), runs=listed, **found)
+        return Plan(folder, runs=listed, **found)
     except KeyError as error:
         raise ValueError(f"{folder}/plan.json has no {error}; prepare it again") from None
     except (ValueError, TypeError) as error:
@@ -150,7 +159,7 @@ def state(plan: Plan, run: RunSpec, failed: Mapping[str, str]) -> str:
         return f"cannot begin: {run.start} failed"
     log = plan.log(run.name)
     if (log / "events.jsonl").exists():
-        done = max((event["step"] for event in run_folder.events(log)), default=0)
+        done = max((event["step"] for event in run_folder.each_event(log)), default=0)
         return f"begun, step {done:,} of {run.config.steps:,}"
     return "not begun"
 
@@ -347,19 +356,21 @@ def checked(plan: Plan, name: str) -> Path:
 
 
 def table(plan: Plan) -> list[dict[str, Any]]:
-    """One row per run, in order: name, kind, standing, minutes, and the speed of a pre-training."""
-
+    """One row per run, in order: name, kind, standing, minutes."""
     failed = plan.failures()
 
     def row(run: RunSpec, log: Path) -> dict[str, Any]:
         now = state(plan, run, failed)
-        found: dict[str, Any] = {"name": run.name, "kind": run.kind, "standing": now}
-        found["minutes"] = cost.seconds(log) / 60
-        if run.kind == "pretrain" and now.startswith(("finished", "begun")):
-            found |= cost.speed(log)
-        return found
+        known = {"name": run.name, "kind": run.kind, "standing": now}
+        return known | {"minutes": cost.seconds(log) / 60}
 
     return [plan.read_log(run.name, partial(row, run)) for run in plan.runs]
+
+
+def _with_speed(plan: Plan, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `table` with the speed of a pre-training, for which its whole log is read."""
+    logged = row["kind"] == "pretrain" and row["standing"].startswith(("finished", "begun"))
+    return row | plan.read_log(row["name"], cost.speed) if logged else row
 
 
 def minutes_left(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float | None]]:
@@ -379,16 +390,23 @@ def minutes_left(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float |
 
 
 def text(plan: Plan, each: bool = True) -> str:
-    """The table and what is left, for a terminal; without `each`, only runs that have begun."""
+    """The table and what is left, for a terminal.
+
+    Without `each`, only `_LISTED` runs that have begun, unfinished ones before others.
+    """
     rows = table(plan)
     shown = [row for row in rows if each or row["standing"] != "not begun"]
+    if more := 0 if each else max(0, len(shown) - _LISTED):
+        shown = sorted(shown, key=lambda row: row["standing"] == "finished")[:_LISTED]
     width = max((len(row["name"]) for row in shown), default=0)
     lines = []
-    for row in shown:
+    for row in (_with_speed(plan, row) for row in shown):
         lines.append(f"  {row['name']:<{width}}  {row['minutes']:7.2f} min  {row['standing']}")
         if "step_ms" in row:
             lines[-1] += f"; {row['step_ms']:.1f} ms a step (median), "
             lines[-1] += f"{row['tokens_per_s'] / 1e6:.3f} Mtok/s"
+    if more:
+        lines.append(f"  and {more:,} more; `birdiedna plan status` lists them")
     done = sum(row["standing"] == "finished" for row in rows)
     lines.append(
         f"{done} of {len(rows)} runs finished, {sum(row['minutes'] for row in rows):.1f} minutes"
@@ -414,5 +432,5 @@ def totals(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
     devices = sorted({manifest["device"] for manifest in made})
     known = [used for folder in finished if (used := cost.kilowatt_hours(folder)) is not None]
     energy = {"kWh": sum(known), "runs": len(known)} if known else None
-    begun = [row for row in rows if row["minutes"]]
+    begun = [_with_speed(plan, row) for row in rows if row["minutes"]]
     return {"minutes": minutes, "devices": devices, "energy": energy, "runs": begun}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from birdiedna.data.names import listed
 from birdiedna.director.director import Recorded
 from birdiedna.objectives.mixture import check_ratios
 from birdiedna.training import run_folder
@@ -36,7 +37,8 @@ def recorded(folder: Path, evaluations: tuple[int, ...], classes: tuple[int, ...
             )
     steps, due = tuple(event["step"] for event in made), (0, *evaluations[:-1])
     if steps != due:
-        raise ValueError(f"{folder} has decisions at steps {steps}, the new run needs {due}")
+        made_at, needed = (listed([*map(str, at)]) for at in (steps, due))
+        raise ValueError(f"{folder} has decisions at steps {made_at}; the new run needs {needed}")
     return Recorded(steps, tuple(_ratios(folder, event) for event in made), classes)
 
 

@@ -18,7 +18,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -243,13 +243,20 @@ def events(
     ValueError if there is no log; or if a line, which it names, is damaged or lacks one of
     `fields`.
     """
+    return [*each_event(folder, kind, fields)]
+
+
+def each_event(
+    folder: Path, kind: str | None = None, fields: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Yield `events`, of which a log may have hundreds of thousands, one at a time."""
     folder = Path(folder)
     log = next((log for name in _LOGS if (log := folder / name).exists()), None)
     if log is None:
         raise ValueError(
             f"{folder} contains no run; make it with `birdiedna pretrain` or `finetune`"
         )
-    found, remedy = [], _remedy(folder)
+    remedy = _remedy(folder)
     lines = stored.lines(intact(folder, log.name), log, remedy)
     for number, line in enumerate(lines, start=1):
         place = Path(f"{log}, line {number}")
@@ -257,8 +264,7 @@ def events(
         if kind in (None, event["event"]):
             if missing := [field for field in fields if field not in event]:
                 raise stored.damaged(place, f"it has no {missing[0]!r}", remedy)
-            found.append(event)
-    return found
+            yield event
 
 
 def read(folder: Path, name: str, *fields: str) -> dict[str, Any]:

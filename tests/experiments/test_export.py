@@ -80,7 +80,7 @@ def test_a_model_that_was_imported_has_the_facts_of_its_training(run, exported, 
     first = export.read_into_run(tmp_path / "one.safetensors", tmp_path / "first")
     again = export.read_into_run(export.export(first, tmp_path / "model"), tmp_path / "again")
     for place in (first, again):
-        assert export._facts(models.load(place), []) == export._facts(trained, [])
+        assert export._facts(models.load(place), {}) == export._facts(trained, {})
 
 
 def test_a_fine_tuned_run_is_a_model_too_and_its_pooled_head_is_not_exported(run, tmp_path):

@@ -155,7 +155,7 @@ def test_a_plan_is_finished_in_several_calls_with_only_the_training_core(plan, w
 def test_status_reports_speed_and_what_is_left(plan, worked, said):
     out = said("plan", "status", plan.folder)
     assert "ms a step (median)" in out and "left: 0 x finetune" in out
-    speed = plans.table(plan)[0]
+    speed = plans.totals(plan, plans.table(plan))["runs"][0]
     tokens = tiny.PROFILE.pretrain["birdie"].rows * tiny.PROFILE.pretrain["birdie"].slots
     assert speed["tokens_per_s"] == pytest.approx(tokens / speed["step_ms"] * 1e3)
     assert plans.minutes_left(
@@ -288,7 +288,7 @@ def test_only_includes_the_starts_of_matching_runs(plan):
 
 def test_a_run_that_finishes_while_results_are_collected_is_read(finished, monkeypatch, tmp_path):
     moved = plans.read(finished)
-    run, events = moved.runs[0], run_folder.events
+    run, events = moved.runs[0], run_folder.each_event
     place = moved.place(run.name)
     manifest = (place / "manifest.json").read_bytes()
     (place / "manifest.json").unlink()
@@ -300,7 +300,7 @@ def test_a_run_that_finishes_while_results_are_collected_is_read(finished, monke
             partial.rename(place)
         return events(folder, *given)
 
-    monkeypatch.setattr(run_folder, "events", read)
+    monkeypatch.setattr(run_folder, "each_event", read)
     made = json.loads((collect.collect(finished, "moved", tmp_path) / "results.json").read_text())
     assert [entry["name"] for entry in made["runs"]] == [run.name for run in moved.runs]
     assert made["left"] == [] and all(row["minutes"] for row in made["cost"]["runs"])
@@ -337,7 +337,7 @@ def numbers(events):
 
 def test_fine_tunings_of_a_task_train_together_then_by_halves_and_fail_alone(finished, monkeypatch):
     """As on an accelerator, where several runs are one program."""
-    moved, made = plans.read(finished), []
+    moved, made, grouped, groups = plans.read(finished), [], [], make._groups
     tuned = [run for run in moved.runs if (run.kind, run.task) == ("finetune", "one")]
     logged = {run.name: run_folder.events(moved.place(run.name)) for run in tuned}
     for run in tuned:
@@ -352,7 +352,9 @@ def test_fine_tunings_of_a_task_train_together_then_by_halves_and_fail_alone(fin
 
     monkeypatch.setattr(make, "_events", train)
     monkeypatch.setattr(make.devices, "runs_at_once", lambda work: 4)
+    monkeypatch.setattr(make, "_groups", lambda *of: grouped.append(of) or groups(*of))
     plans.work(finished)
+    assert len(grouped) == 3  # at first, and after each group that failed
     halves = ["birdie", "ntp"], ["uniform", "random"]
     assert made == [[*halves[0], *halves[1]], halves[0], ["birdie"], ["ntp"], halves[1]]
     assert list(moved.failures()) == [fails.name]
@@ -500,6 +502,30 @@ def test_the_table_of_a_plan_reads_what_failed_once_and_not_for_each_run(fresh, 
         make, "read_json", lambda path, *more: reads.append(path) or read(path, *more)
     )
     assert len(plans.table(plans.read(fresh))) == 19 and len(reads) == 5
+
+
+def test_a_command_parses_its_plan_once(fresh, monkeypatch, said):
+    parsed, parse = [], plans.run_spec.parse
+    monkeypatch.setattr(plans.run_spec, "parse", lambda one: parsed.append(one) or parse(one))
+    monkeypatch.setattr(make, "work", lambda *_: None)
+    said("plan", "work", fresh)
+    assert len(parsed) == 19
+    monkeypatch.setattr(config_json, "_fits", lambda *_: pytest.fail("looked at a type again"))
+    assert plans.run_spec.parse(parsed[0]) == plans.read(fresh).runs[0]
+
+
+def test_the_end_of_work_lists_some_runs_unfinished_ones_first_and_reads_only_their_logs(
+    finished, monkeypatch
+):
+    plan, read = plans.read(finished), []
+    shutil.rmtree(plan.place(name := plan.runs[-1].name))
+    run_folder.write_json(finished / "failures.json", {name: "why"})
+    monkeypatch.setattr(plans, "_LISTED", 2)
+    monkeypatch.setattr(plans.cost, "speed", lambda log: read.append(log) or {})
+    one, other, more, *_ = plans.text(plan, each=False).splitlines()
+    assert f"{name} " in one and "failed: why" in one and plan.runs[0].name in other
+    assert more == "  and 17 more; `birdiedna plan status` lists them" and len(read) == 1
+    assert all(run.name in plans.text(plan) for run in plan.runs)
 
 
 def test_between_two_runs_the_folder_is_listed_and_no_unfinished_run_looked_at(

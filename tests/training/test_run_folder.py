@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
+import memory
 import numpy as np
 import pytest
 
@@ -258,6 +259,17 @@ def test_numbers_that_are_not_finite_become_null(tmp_path):
     event = {"event": "train", "loss": float("nan"), "losses": {"a": float("inf")}}
     assert run_folder.append(tmp_path, event) is event
     assert run_folder.events(tmp_path) == [{"event": "train", "loss": None, "losses": {"a": None}}]
+
+
+def test_the_speed_of_a_long_log_takes_little_more_memory_than_its_bytes(tmp_path):
+    names = [f"objective_{number}" for number in range(30)]
+    event = {"event": "train", "step": 16, "seconds": 1.6, "losses": dict.fromkeys(names, 1.25)}
+    run_folder.append(tmp_path, event)
+    (tmp_path / "config.json").write_text('{"chunk_steps": 16, "rows": 2, "slots": 50}')
+    log = tmp_path / "events.jsonl"
+    log.write_bytes(1000 * log.read_bytes())
+    assert cost.speed(tmp_path) == pytest.approx({"step_ms": 100, "tokens_per_s": 1000})
+    assert memory.peak(lambda: cost.speed(tmp_path)) < 1.5 * log.stat().st_size
 
 
 def test_a_folder_without_a_run_says_what_to_do(tmp_path):
