@@ -155,7 +155,7 @@ def stores(folder):
     return {
         "a finished pre-training": (pretrained, lambda: shown(pretrained)),
         "a finished fine-tuning": (tuned, lambda: shown(tuned)),
-        "a model": (tuned / "model", lambda: repr(checkpoint.newest(tuned / "model"))),
+        "a model": (tuned / "model", lambda: repr(next(checkpoint.intact(tuned / "model"), None))),
         "an exported model": (model, lambda: computed(weights.read(model))),
         "a run that was begun": (partial, lambda: read_begun(partial, folder / "resumed" / "run")),
         "results": (results.root() / "eighth", read_results),
