@@ -35,6 +35,7 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
     groups = seeds.group_by("world", "director", maintain_order=True)
     edges = [(*key, part["gap"].mean(), *t_interval(part["gap"])) for key, part in groups]
     means = pl.DataFrame(edges, ["world", "director", *_EDGES], orient="row")
+    seeds, note = style.thinned_runs(seeds, ("world", "director"), "seeds")
     data = pl.concat([seeds, means], how="diagonal")
     order = [name for name in DIRECTOR_COLOURS if name != directors.UNIFORM]
     base = alt.Chart().encode(
@@ -50,7 +51,7 @@ def worlds(ended: pl.DataFrame) -> alt.FacetChart:
     panel = alt.layer(style.rule(x=0), dots, line, mean, data=data)
     panel = panel.properties(width=150, height=alt.Step(20))
     chart = style.panels(panel, "world", [*title.values()], margin=114)
-    return chart.resolve_scale(x="independent")
+    return style.noted(chart.resolve_scale(x="independent"), note)
 
 
 _EDGES = ("mean", "low", "high")
@@ -109,6 +110,7 @@ def _predicted(foreseen: pl.DataFrame) -> style.Layers:
         pl.col("reward").round(4).alias("realised"),
         how.alias("how"),
     )
+    rounds, note = style.thinned(rounds, "seed", "seeds", style.DATA_ROWS * 2 // 3)
     values = pl.concat([rounds["predicted"], rounds["realised"]])
     line = alt.Chart(pl.DataFrame({"x": [values.min(), values.max()]}))
     line = line.mark_line(strokeDash=[4, 3], opacity=0.6, color="currentColor")
@@ -120,7 +122,8 @@ def _predicted(foreseen: pl.DataFrame) -> style.Layers:
         color=alt.Color("how:N", scale=colours, legend=None),
         tooltip=["seed:O", "step:Q", "predicted:Q", "realised:Q", "how:N"],
     )
-    return alt.layer(line.encode(x="x:Q", y="x:Q"), points).properties(width=500, height=120)
+    chart = alt.layer(line.encode(x="x:Q", y="x:Q"), points).properties(width=500, height=120)
+    return style.noted(chart, note)
 
 
 def shares(rounds: pl.DataFrame) -> pl.DataFrame:
@@ -137,6 +140,7 @@ def rewards_by_round(rounds: pl.DataFrame) -> alt.LayerChart:
     """
     fell = pl.when(pl.col("reward") < 0).then(pl.lit("loss rose")).otherwise(pl.lit("loss fell"))
     number = rounds.with_columns(round=pl.col("end").rank("dense"))
+    number, note = style.thinned(number, "round", "rounds", style.DATA_ROWS // 2)
     frame = style.titled(number.select("objective", "round", "reward", step="end")).with_columns(
         change=fell, size=pl.col("reward").abs().clip(1e-4, 1.0)
     )
@@ -159,4 +163,4 @@ def rewards_by_round(rounds: pl.DataFrame) -> alt.LayerChart:
     marks = alt.Chart(drawn.unique(maintain_order=True))
     marks = marks.mark_point(shape="triangle-down", filled=True, size=60, color="currentColor")
     layers = cells + signs + marks.encode(x=x, y=_LINES)
-    return layers.properties(width="container", height=alt.Step(22))
+    return style.noted(layers.properties(width="container", height=alt.Step(22)), note)

@@ -6,6 +6,7 @@ import drawing
 import numpy as np
 import polars as pl
 import pytest
+from made_runs import every
 
 from birdiedna.director.simulate import Trajectory
 from birdiedna.evaluation import directors, frames
@@ -102,11 +103,16 @@ def test_ends_have_the_total_reward_in_every_world(rounds):
     assert ended["reward"][0] == pytest.approx(made_up(3, shift=0.1).total[0].sum())
 
 
-@pytest.mark.parametrize("seeds", [5, 10])
-def test_charts_of_all_worlds_draw(seeds):
+@pytest.mark.parametrize("seeds", [5, 10, 240])
+def test_charts_of_all_worlds_draw_and_say_which_seeds(seeds):
     rounds = every_round(seeds)
-    drawing.check(reward.worlds(directors.ends(rounds)))
-    drawing.check(reward.one_world(rounds, directors.foreseen(rounds)))
+    worlds = reward.worlds(directors.ends(rounds))
+    for chart in (worlds, reward.one_world(rounds, directors.foreseen(rounds))):
+        drawing.check(chart)
+        assert (f" of {seeds} seeds" in chart.to_json()) == (seeds == 240)
+    drawn = [row["mean"] for row in drawing.rows(worlds) if row.get("mean") is not None]
+    gaps = directors.differences(directors.ends(rounds)).group_by("world", "director").mean()
+    assert sorted(drawn) == pytest.approx(sorted(gaps["gap"]), abs=1e-6)  # of all seeds
 
 
 def test_one_menu_controls_all_views_of_a_world(rounds):
@@ -169,6 +175,14 @@ def test_the_loop_names_the_objectives_of_its_run(run):
     found = explorables.loop(run)
     assert found["names"] == ["Copying", "Prefix LM"]
     assert all(len(one["ratios"]) == len(one["before"]) == 2 for one in found["rounds"])
+
+
+def test_heat_map_of_a_long_run_says_which_rounds_it_draws():
+    rounds = every(end=range(1, 5001), objective=BIRDIE_DNA).with_columns(reward=0.1, explored=True)
+    chart = reward.rewards_by_round(rounds)
+    drawing.check(chart)
+    assert " of 5,000 rounds" in chart.to_json()
+    assert {1, 5000} <= {row["round"] for row in drawing.rows(chart)}
 
 
 def test_heat_map_has_all_rounds_and_objectives_and_marks_exploration(run):
