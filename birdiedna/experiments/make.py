@@ -101,15 +101,17 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
         groups = [[s for s in of if s.name in names] for of in groups or _groups(left, most)]
         groups = [of for of in groups if of]
         ready = ([s for s in of if _can_begin(s, place)] for of in groups)
-        if not (group := next(filter(None, ready), [])):
+        if not (able := next(filter(None, ready), [])):
             waits = f"waiting for {left[0].start or left[0].name}, which another process makes"
             if waits != said:
                 print(said := waits, flush=True)
             time.sleep(POLL_S)
             continue
         devices.require(place.device)
-        data: Any = place.read(group[0])
-        group = _together(group, place, most, data)
+        data: Any = place.read(able[0])
+        group = _together(able, place, most, data)
+        if len(group) < len(able):
+            groups = []  # the others may come later
         try:
             _make(group, place, data, ask)
         except Failed as error:
