@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from birdiedna.data.files import digest, sums, whole
+from birdiedna.data.names import quantity
 from birdiedna.data.stored import sealed
 from birdiedna.evaluation import metrics
 from birdiedna.evaluation.paper_table import PRETRAINED
@@ -66,14 +67,14 @@ def collect(folder: Path, name: str, into: Path | None = None, probe_table: bool
                          f"are of {made!r}; choose another name")  # fmt: skip
     place = (into or results.root()) / name
     older = place.with_name(f".{name}.older")
-    if older.exists() and not place.exists():
-        older.rename(place)  # a kill came between the two renames below
     ours = {"results.json", "data.json", results.PROBES}
-    there = list(place.iterdir()) if place.exists() else []
-    added = [path for path in there if path.is_file() and path.name not in ours]
-    if not (place / "results.json").exists() and set(there) - set(added):
-        raise ValueError(f"{place} exists and contains no results; choose another name")
     with whole(place) as temporary:
+        if older.exists() and not place.exists():
+            older.rename(place)  # a kill came between the two renames below
+        there = list(place.iterdir()) if place.exists() else []
+        added = [path for path in there if path.is_file() and path.name not in ours]
+        if not (place / "results.json").exists() and set(there) - set(added):
+            raise ValueError(f"{place} exists and contains no results; choose another name")
         _write(plan, name, temporary, probe_table)
         for path in added:
             shutil.copyfile(path, temporary / path.name)
@@ -94,19 +95,20 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
     shutil.copyfile(plans.checked(plan, "data.json"), place / "data.json")
     marks = {"results": name, "results_data": digest(place / "data.json")}
     in_table = lambda run: probe_table and run.kind == "probe"
-    for run in itertools.filterfalse(in_table, finished):
-        _keep(plan, run, marks, place / run.name)
     if tabled := list(filter(in_table, finished)):
         with (place / results.PROBES).open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(results.PROBE_COLUMNS)
             table.writerows(line for run in tabled for line in _scores(plan.place(run.name)))
-    kept = sums(place)
-    size = sum((place / name).stat().st_size for name in kept)
-    if size > results.LARGEST_BYTES:
-        raise ValueError(
-            f"{name}: {size:,} bytes, more than {results.LARGEST_BYTES:,}; collect fewer runs"
-        )
+    others = [*itertools.filterfalse(in_table, finished)]
+    sizes = (_keep(plan, run, marks, place / run.name) for run in others)
+    for kept, size in enumerate(itertools.accumulate(sizes, initial=_bytes(place))):
+        if size > results.LARGEST_BYTES:  # before thousands more are compressed
+            table = "give --probe-table, or " * any(run.kind == "probe" for run in others)
+            raise ValueError(
+                f"{name}: {kept:,} of {quantity(len(others), 'runs')} take {size:,} bytes, and all "
+                f"may take {results.LARGEST_BYTES:,}; {table}plan fewer runs"
+            )
     stored = {
         "format": results.FORMAT,
         "name": name,
@@ -115,7 +117,7 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
         "runs": [_entry(run) for run in finished],
         "left": [_entry(run) | {"why": state} for run, state in standing if state != "finished"],
         "cost": plans.totals(plan, rows),
-        "sha256": kept,
+        "sha256": sums(place),
     }
     run_folder.write_json(place / "results.json", sealed(stored))
 
@@ -137,8 +139,12 @@ def _entry(run: RunSpec) -> dict[str, Any]:
     return {key: facts[key] for key in _KEYS if key in facts}
 
 
-def _keep(plan: Plan, run: RunSpec, marks: dict[str, str], place: Path) -> None:
-    """Store a run without its weights."""
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _keep(plan: Plan, run: RunSpec, marks: dict[str, str], place: Path) -> int:
+    """Store a run without its weights; returns the bytes that it takes."""
     made = plan.place(run.name)
     place.mkdir()
     (place / "config.json").write_bytes(run_folder.intact(made, "config.json"))
@@ -147,6 +153,7 @@ def _keep(plan: Plan, run: RunSpec, marks: dict[str, str], place: Path) -> None:
     if run.kind != "pretrain":
         _archive(place / "predictions.npz", smaller(run_folder.predictions(made)))
     run_folder.write_manifest(place, _manifest(plan, made) | marks)
+    return _bytes(place)
 
 
 def _manifest(plan: Plan, made: Path) -> dict[str, Any]:
@@ -190,12 +197,12 @@ def summary(place: Path) -> str:
     """What written results contain and lack, and how to render them, as lines."""
     stored = json.loads((place / "results.json").read_text())
     made, left = stored["runs"], stored["left"]
-    size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-    lines = [f"{place}: {len(made)} of {len(made) + len(left)} runs, {size / 1e6:.2f} MB"]
+    count = f"{len(made):,} of {quantity(len(made) + len(left), 'runs')}"
+    lines = [f"{place}: {count}, {_bytes(place) / 1e6:.2f} MB"]
     for entry in left[:_LISTED]:
         lines.append(f"  missing: {entry['name']} ({entry['why']})")
     if len(left) > _LISTED:
-        lines.append(f"  and {len(left) - _LISTED} more")
+        lines.append(f"  and {len(left) - _LISTED:,} more")
     if lacks := book_lacks(made):
         return "\n".join([*lines, f"no book can be made of them: it needs {lacks}"])
     elsewhere = place.parent.resolve() != results.root().resolve()

@@ -14,7 +14,7 @@ import small_plan
 import tiny
 
 from birdiedna.cli import main
-from birdiedna.data import sample
+from birdiedna.data import files, sample
 from birdiedna.data.files import digest
 from birdiedna.data.stored import sealed
 from birdiedna.evaluation import frames, metrics, statistics
@@ -91,7 +91,10 @@ def test_a_table_of_probes_has_the_scores_of_their_folders(plan, stored, tmp_pat
     added = tmp_path / "few" / "README.md"
     added.parent.mkdir()
     added.write_text("what was asked")
-    added.parent.rename(tmp_path / ".few.older")  # as a kill leaves it
+    added.parent.rename(older := tmp_path / ".few.older")  # as a kill leaves it
+    with files.sole(tmp_path / ".few.tmp", tmp_path), pytest.raises(files.Busy):
+        collect.collect(plan.folder, "few", tmp_path)
+    assert older.exists()  # it may be that of the other process
     collect.collect(plan.folder, "few", tmp_path, probe_table=True)
     assert os.listdir(tmp_path) == ["few"]
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
@@ -373,9 +376,13 @@ def test_the_block_of_thousands_of_runs_is_found_without_looking_at_smaller_ones
 
 def test_results_over_the_size_limit_are_refused_and_older_ones_stay(plan, stored, monkeypatch):
     before = sorted(stored.rglob("*"))
-    monkeypatch.setattr(results, "LARGEST_BYTES", 1000)
-    with pytest.raises(ValueError, match="more than 1,000"):
+    kept, keep = [], collect._keep
+    monkeypatch.setattr(collect, "_keep", lambda *of: kept.append(of) or keep(*of))
+    limit = (stored / "data.json").stat().st_size + 100
+    monkeypatch.setattr(results, "LARGEST_BYTES", limit)
+    with pytest.raises(ValueError, match=rf"far: 1 of \d+ runs .* {limit:,}; give --probe"):
         collect.collect(plan.folder, "far")
+    assert len(kept) == 1  # no other was compressed
     assert sorted(stored.rglob("*")) == before
     assert [path.name for path in results.root().iterdir()] == ["far"]
 
