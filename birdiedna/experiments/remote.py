@@ -174,7 +174,7 @@ def _is_intact(plan: Plan, run: RunSpec) -> bool:
 def _saved(plan: Plan, run: RunSpec, held: ExitStack) -> Checkpoint | None:
     """The checkpoint of an unfinished run, whose lock is added to `held`; None if unusable."""
     partial = plan.log(run.name)
-    if run_folder.complete(partial) or run.name in plan.failures() or not partial.is_dir():
+    if run_folder.complete(partial) or not partial.is_dir() or run.name in plan.failures():
         return None
     try:
         held.enter_context(run_writer.sole_writer(plan.place(f"{run.name}.lock")))
@@ -212,11 +212,16 @@ def unpack(folder: Path, parts: Path) -> list[str]:
         if strange := [name for name in found if name not in known]:
             raise ValueError(f"{parts} contains {strange[0]}, which is no run of {plan.folder}")
         new = [name for name in found if not run_folder.complete(plan.place(name))]
-        with ExitStack() as held:
-            (plan.folder / "runs").mkdir(exist_ok=True)
-            for name in new:
-                held.enter_context(run_writer.sole_writer(plan.place(f"{name}.lock")))
-            return [name for name in new if _placed(plan, known[name], found[name], parts)]
+        (plan.folder / "runs").mkdir(exist_ok=True)
+        locks = {name: plan.place(f"{name}.lock") for name in new}
+        for lock in filter(Path.exists, locks.values()):
+            with run_writer.sole_writer(lock):
+                pass
+        placed = []
+        for name, lock in locks.items():  # in turn: a process may have a thousand files open
+            with run_writer.sole_writer(lock):
+                placed += [name] * _placed(plan, known[name], found[name], parts)
+        return placed
 
 
 def _extract(tar: tarfile.TarFile, folder: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -191,6 +192,22 @@ def test_packed_runs_resume_a_plan_elsewhere_without_its_genome(plan, elsewhere,
     collect.collect(elsewhere, "moved")
     assert open_runs("moved").pretrained("ntp").is_dir()
     assert len(open_runs("moved").comparison()) > 0
+
+
+def test_runs_are_locked_in_turn_as_they_are_unpacked(plan, worked, elsewhere, monkeypatch):
+    held, most, sole = [], [], remote.run_writer.sole_writer
+
+    @contextmanager
+    def counted(lock):
+        with sole(lock):
+            held.append(lock)
+            most.append(len(held))
+            yield
+            held.remove(lock)
+
+    monkeypatch.setattr(remote.run_writer, "sole_writer", counted)
+    assert len(remote.unpack(elsewhere, plan.folder.parent / "packed")) == len(plan.runs)
+    assert most == [1] * len(plan.runs)
 
 
 def test_two_processes_do_not_pack_or_unpack_into_one_folder(plan, elsewhere, tmp_path):
