@@ -104,10 +104,10 @@ def _write(plan: Plan, name: str, place: Path, probe_table: bool) -> None:
     sizes = (_keep(plan, run, marks, place / run.name) for run in others)
     for kept, size in enumerate(itertools.accumulate(sizes, initial=_bytes(place))):
         if size > results.LARGEST_BYTES:  # before thousands more are compressed
-            table = "give --probe-table, or " * any(run.kind == "probe" for run in others)
+            remedy = "give --probe-table, or " * any(run.kind == "probe" for run in others)
             raise ValueError(
                 f"{name}: {kept:,} of {quantity(len(others), 'runs')} take {size:,} bytes, and all "
-                f"may take {results.LARGEST_BYTES:,}; {table}plan fewer runs"
+                f"may take {results.LARGEST_BYTES:,}; {remedy}plan fewer runs"
             )
     stored = {
         "format": results.FORMAT,
