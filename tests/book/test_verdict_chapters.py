@@ -1,5 +1,8 @@
 """For simulated truths, the tables of chapters show the right verdicts."""
 
+from collections import Counter
+from pathlib import Path
+
 import made_results
 import polars as pl
 import pytest
@@ -8,6 +11,7 @@ import small_book
 from birdiedna.evaluation import simulation
 from birdiedna.evaluation.verdicts import CONTRADICTED, SUPPORTED
 from birdiedna.experiments import results
+from birdiedna.figures import show
 
 CONSISTENT, SLIGHT, FASTER = range(3)  # rows of the table of claims
 
@@ -63,7 +67,16 @@ def several(tmp_path_factory):
 
 @pytest.mark.parametrize("chapter", ["01_paper", "05_evaluation"])
 def test_chapters_show_several_seeds_and_a_fixed_mixture(chapter, several, monkeypatch):
+    read, manifests = Counter(), show.manifests
+
+    def counted(name, sources):
+        of = sources if isinstance(sources, list) else []
+        read.update(one for one in of if isinstance(one, Path) and "finetune" in one.name)
+        return manifests(name, sources)
+
+    monkeypatch.setattr(show, "manifests", counted)
     place = shown(chapter, "several", several, monkeypatch)
+    assert max(read.values(), default=0) <= 1  # of thousands of runs, not for each figure
     table = lambda name: pl.read_csv(place / f"{name}.csv")
     if chapter == "01_paper":
         measured = " ".join(table("tab-verdicts")["measured here"])
