@@ -155,6 +155,8 @@ def probe(given: argparse.Namespace) -> int:
         trained = ("genome", "validation", "from_llama", "shard_state", "budget_minutes")
         _trained_already(given, model, *trained)
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
+    if given.out and sources.tasks_path().resolve() in (out := given.out.resolve(), *out.parents):
+        raise ValueError(f"{given.out} is in the tasks {given.tasks}; write the scores elsewhere")
     with _runs(given, sources, model) as runs:
         chosen = [given.task] if given.task else available_tasks(runs.settings, sources)
         arms = dict.fromkeys((given.arm, "random"))
