@@ -219,8 +219,8 @@ class Parser(argparse.ArgumentParser):
         `--out=~/x`, which most shells leave as it is, means the home folder.
         """
         for before, word in zip(["", *(args or ())], args or ()):
-            if not word.replace(",", "").strip() or re.fullmatch("--.*=", word):
-                option = word.rstrip("=").strip(" ,") or before
+            if not word.replace(",", "").strip() or re.fullmatch("--.*=|--[^=]+=--|-[a-z]--", word):
+                option = re.sub("=*(--)?$", "", word).strip(" ,") or before  # argparse drops `--`
                 what = option if option[:1] == "-" else f"argument {word!r}"
                 self.error(f"{what} has no value; give one")
             if re.search("[\ud800-\udfff]", word):

@@ -67,6 +67,9 @@ def test_a_value_that_an_option_cannot_have_is_one_line(refused, words, option, 
         (["pretrain", "--genome", " , "], "--genome"),
         (["data", "check", "my.fa", ""], "''"),
         (["predict", "run", "  "], "'  '"),
+        (["predict", "run", "my.fa", "--out=--"], "--out"),
+        (["predict", "run", "my.fa", "-o--"], "-o"),
+        (["finetune", "--set=--"], "--set"),
     ],
 )
 def test_no_text_is_not_a_default_and_does_not_blame_the_word_before(refused, words, what):
@@ -242,6 +245,8 @@ def test_a_suggested_command_survives_the_shell(said, monkeypatch, tmp_path, suf
         (["finetune", "--device", "tpu"], "tpu was asked for"),
         (["finetune", "--start", "m", "--genome", "a.fa"], "--genome is for training, and m is"),
         (["probe", "m", "--budget-minutes", "1"], "--budget-minutes is for training, and m is"),
+        (["probe", "m", "--tasks", "./a.csv", "-o", "a.csv"], "a.csv is in the tasks ./a.csv; w"),
+        (["probe", "m", "--tasks", ".", "-o", "a.csv"], "a.csv is in the tasks .; write"),
     ],
 )
 def test_names_and_folders_are_checked_before_data_are_read(refused, monkeypatch, words, why):
