@@ -157,7 +157,7 @@ def _texts(
     genomes = _genomes(files.folder, words, reading.reference) if intervals else {}
     for part, places in files.files.items():
         if files.layout == layouts.TEXTS:
-            texts[part], counts[part] = tables.read_texts(places), {}
+            texts[part], counts[part] = tables.read_texts(places)
         elif intervals:
             skip = reading.skip_missing
             texts[part], counts[part] = tables.read_intervals(places, genomes, numbers, skip)

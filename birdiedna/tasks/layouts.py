@@ -13,6 +13,7 @@ Names of splits may be capital, and those in `tables.SPLITS`. Only file names, h
 column `task` of a combined table are read here; hidden files are not.
 """
 
+import logging
 import os
 import re
 import unicodedata
@@ -27,6 +28,7 @@ from birdiedna.data.names import listed, meant
 from birdiedna.tasks import tables
 from birdiedna.tasks.benchmark_rules import TASKS
 
+_LOG = logging.getLogger(__name__)
 #: Suffixes of files of labelled rows.
 SUFFIXES = (*tables.FASTA_SUFFIXES, *tables.TABLE_SUFFIXES)
 #: The splits of a task, as notes name them.
@@ -145,7 +147,12 @@ def _nothing(path: Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+    """Return the visible files, sorted; FileNotFoundError for rows whose link leads nowhere."""
+    visible = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+    for path in visible:
+        if path.name.lower().endswith(SUFFIXES) and path.is_symlink() and not path.exists():
+            raise FileNotFoundError(f"{path}: the link leads to no file; restore it, or delete it")
+    return [path for path in visible if path.is_file()]
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -164,9 +171,11 @@ def _folders(root: Path) -> Iterator[tuple[str, TaskFiles]]:
             if task := _folder(group):
                 yield group.name, task
                 continue
-            for folder in _subfolders(group):
-                if task := _folder(folder):
+            for folder in (group, *_subfolders(group)):
+                if folder != group and (task := _folder(folder)):
                     yield f"{group.name}_{folder.name}", task
+                elif len(_parts(folder)) == 1:
+                    _LOG.warning("%s: only one of train and test, so it is no task", folder)
 
 
 def _folder(folder: Path) -> TaskFiles | None:
@@ -176,13 +185,10 @@ def _folder(folder: Path) -> TaskFiles | None:
         combined = any("task" in tables.header(file) for file in parts.values())
         return _of_files(_FILES, parts, folder.name if combined else None)
     classes = {
-        _PART_OF[part.name.lower()]: {
-            sub.name: sub for sub in _subfolders(part) if any(sub.glob(tables.TEXTS))
-        }
+        _PART_OF[part.name.lower()]: {sub.name: sub for sub in _subfolders(part)}
         for part in _subfolders(folder)
-        if part.name.lower() in _PART_OF
+        if part.name.lower() in _PART_OF and any(part.glob(f"[!._]*/{tables.TEXTS}"))
     }
-    classes = {part: found for part, found in classes.items() if found}
     return TaskFiles(TEXTS, classes) if len(classes) > 1 else None
 
 
@@ -253,9 +259,9 @@ def _of_files(layout: str, files: Mapping[str, Path], task: str | None = None) -
 
 
 def _interval_tasks(root: Path) -> Iterator[tuple[str, TaskFiles]]:
-    """Yield sets of interval tables, recognised by their header."""
+    """Yield sets of interval tables, recognised by one header: reading names a damaged table."""
     for name, parts in interval_sets(root).items():
-        if all(_is_interval(file) for classes in parts.values() for file in classes.values()):
+        if any(_is_interval(file) for classes in parts.values() for file in classes.values()):
             yield name, TaskFiles(INTERVALS, {part: parts[part] for part in sorted(parts)[::-1]})
 
 

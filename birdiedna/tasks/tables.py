@@ -169,17 +169,23 @@ def by_part(path: Path, texts: Sequence[Text]) -> dict[str, list[int]]:
     }
 
 
-def read_texts(classes: Mapping[str, Path]) -> list[Text]:
-    """Read folders of text files (class name -> folder), one sequence per file."""
+def read_texts(classes: Mapping[str, Path]) -> tuple[list[Text], dict[str, int]]:
+    """Read folders of text files (class name -> folder), one sequence per file.
+
+    Also returns a count of other files, which are skipped.
+    """
     found = {name: sorted(folder.glob(TEXTS)) for name, folder in classes.items()}
     if empty := [classes[name] for name, texts in found.items() if not texts]:
-        raise ValueError(f"{empty[0]} contains no .txt files; unpack the archive again")
+        remedy = "unpack the archive again, or delete the folder"
+        raise ValueError(f"{empty[0]} contains no .txt files; {remedy}")
     rows = ((name, file) for name, texts in found.items() for file in texts)
+    every = sum(len([*folder.glob("[!.]*")]) for folder in classes.values())
+    others = every - sum(map(len, found.values()))
     return [
         Text(letters.decode("latin-1").strip(), name, place := f"{name}/{file.name}", place)
         for name, file in rows
         for letters in [file.read_bytes().removeprefix(files.BOM)]
-    ]
+    ], {"files other than .txt, skipped": others} if others else {}
 
 
 def read_intervals(

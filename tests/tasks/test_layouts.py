@@ -157,6 +157,28 @@ def test_files_that_may_hold_the_same_rows_or_task_are_refused(tmp_path, names, 
         layouts.find_all(tmp_path)
 
 
+@pytest.mark.promise("Bad input: what reading changes is counted and reported")
+def test_rows_that_are_lost_are_named_although_other_tasks_are_whole(tmp_path, caplog):
+    """A class without texts, a damaged or a lost table each hid rows without a word."""
+    made(tmp_path, "whole/train.csv", "whole/test.csv", "half/train.csv", "set/half/test.csv")
+    made(tmp_path, *(f"s/{p}/{c}/1.txt" for p in ("train", "test") for c in "ab"))
+    made(tmp_path, *(f"i.{p}.{c}.csv" for p in ("train", "test") for c in "ab"), text=INTERVALS)
+    assert list(layouts.find_all(tmp_path)) == ["i", "s", "whole"]
+    assert [r.args[0].name for r in caplog.records] == ["half", "half"]
+    (tmp_path / "i.test.a.csv").write_bytes(b"")
+    (genome := tmp_path / "genome.fa").write_text(">chr1\nACGTACGTAC\n")
+    for part in ("train", "test"):
+        (tmp_path / "s" / part / "b" / "1.txt").rename(tmp_path / "s" / part / "b" / "1.TXT")
+    with pytest.raises(ValueError, match="i.test.a.csv: the file is empty"):
+        tasks.read(tasks.find(tmp_path, "i"), tasks.Reading(reference=str(genome)))
+    with pytest.raises(ValueError, match="b contains no .txt files"):
+        tasks.read(tasks.find(tmp_path, "s"))
+    (tmp_path / "whole" / "test.csv").unlink()
+    (tmp_path / "whole" / "test.csv").symlink_to("lost.csv")
+    with pytest.raises(FileNotFoundError, match="whole/test.csv: the link leads to no file"):
+        layouts.find_all(tmp_path)
+
+
 def test_rows_may_lie_beside_intervals(tmp_path):
     made(tmp_path, *(f"s.{p}.{c}.csv" for p in ("train", "test") for c in "ba"), text=INTERVALS)
     made(tmp_path, "t.train.chr20.csv", "t.test.chr20.csv")

@@ -454,13 +454,15 @@ def test_folders_of_texts_are_read_class_by_class(tmp_path):
         for i, text in enumerate(texts):
             (tmp_path / name / f"{i}.txt").write_text(text)
     folders, numbers = {n: tmp_path / n for n in "ab"}, {"a": 0, "b": 1}
-    found, _ = encode(tmp_path, tables.read_texts(folders), numbers)
+    found, _ = encode(tmp_path, tables.read_texts(folders)[0], numbers)
     assert found.names == ("a/0.txt", "b/0.txt", "b/1.txt")
     assert [vocab.decode(row) for row in found.tokens] == ["TTT", "AC<pad>", "GGT"]
     assert found.labels.tolist() == [0, 1, 1]
+    (tmp_path / "b" / "2.fa").write_text("ACGT")
+    assert tables.read_texts(folders)[1] == {"files other than .txt, skipped": 1}
     (tmp_path / "b" / "1.txt").write_text("")
     with pytest.raises(ValueError, match="b/1.txt: the sequence is missing"):
-        encode(tmp_path, tables.read_texts(folders), numbers)
+        encode(tmp_path, tables.read_texts(folders)[0], numbers)
     (tmp_path / "a" / "0.txt").unlink()
     with pytest.raises(ValueError, match="a contains no .txt files"):
         tables.read_texts(folders)
