@@ -370,7 +370,8 @@ def table(plan: Plan) -> list[dict[str, Any]]:
 def _with_speed(plan: Plan, row: dict[str, Any]) -> dict[str, Any]:
     """A row of `table` with the speed of a pre-training, for which its whole log is read."""
     logged = row["kind"] == "pretrain" and row["standing"].startswith(("finished", "begun"))
-    return row | plan.read_log(row["name"], cost.speed) if logged else row
+    speed = lambda log: cost.speed(log) if log.exists() else {}  # the run may have failed since
+    return row | plan.read_log(row["name"], speed) if logged else row
 
 
 def minutes_left(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[int, float | None]]:

@@ -306,6 +306,14 @@ def test_a_run_that_finishes_while_results_are_collected_is_read(finished, monke
     assert made["left"] == [] and all(row["minutes"] for row in made["cost"]["runs"])
 
 
+def test_a_run_that_fails_while_results_are_collected_has_no_speed(finished, monkeypatch):
+    moved, rows = plans.read(finished), plans.table(plans.read(finished))
+    shutil.rmtree(moved.place(rows[0]["name"]))
+    rows[0]["standing"] = "begun, step 2 of 4"
+    begun = plans.totals(moved, rows)["runs"]
+    assert begun[0] == rows[0] and "step_ms" in begun[1]
+
+
 @pytest.mark.parametrize("verb", ["work", "status", "collect"])
 def test_a_run_in_the_folder_of_another_is_refused(finished, refused, tmp_path, verb):
     birdie, ntp = [run for run in plans.read(finished).runs if run.kind == "probe"][:2]
