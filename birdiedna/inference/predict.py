@@ -109,9 +109,7 @@ def predict(
 
 def _part(record: Record, tuned: Tuned, long: str) -> np.ndarray:
     """Return the part of the sequence that the run would have read of a row of its task."""
-    sequences.require_bases(record)
-    if tuned.length:
-        return record.tokens[: tuned.length]
+    record = record._replace(tokens=record.tokens[: tuned.length or None])
     ((_, _, whole),) = sequences.pieces(record, tuned.longest, long)
     if not tuned.crop:
         return whole

@@ -45,6 +45,7 @@ def test_predictions_on_test_rows_are_those_that_the_run_stored(tuned, test_rows
     np.testing.assert_allclose(found.select("p_0", "p_1").to_numpy(), want, atol=1e-5)
     assert found["class"].to_list() == [str(c) for c in logits.argmax(1)]
     assert found["name"].to_list() == [record.name for record in test_rows]
+    assert found.columns == ["name", "bases", "class", "p_0", "p_1"]
 
 
 def test_both_strands_give_a_sequence_and_its_complement_one_prediction(
@@ -71,19 +72,27 @@ def test_longer_sequences_are_refused_or_their_middle_is_read(tuned, test_rows):
         predict.predict(tuned, [r], long=long) for r, long in ((padded, "centre"), (row, "refuse"))
     )
     assert middle.drop("bases").equals(whole.drop("bases"))
+    with pytest.raises(ValueError, match="long 'tile' is not one of centre, refuse"):
+        list(predict.predict(tuned, [padded], long="tile"))
 
 
-def test_the_part_of_a_row_that_the_run_read_is_read(tuned, test_rows, tmp_path):
+@pytest.mark.parametrize("part", [slice(30, 60), slice(30)])
+def test_the_part_of_a_row_that_the_run_read_is_read(tuned, test_rows, tmp_path, part):
     copy = shutil.copytree(tuned, tmp_path / "copy")
     facts = run_folder.read(copy, "manifest")
     del facts["seal"]
-    run_folder.write_manifest(copy, facts | {"crop": [10, 40]})
+    read = {"crop": [30, 60]} if part.start else {"reading": facts["reading"] | {"length": 30}}
+    run_folder.write_manifest(copy, facts | read)
     (found,) = predict.predict(copy, test_rows[:2])
-    cut = [record._replace(tokens=record.tokens[10:40]) for record in test_rows[:2]]
+    cut = [record._replace(tokens=record.tokens[part]) for record in test_rows[:2]]
     (want,) = predict.predict(tuned, cut)
     assert found.drop("bases").equals(want.drop("bases"))
-    with pytest.raises(ValueError, match="30 bases, but the run read bases 10 to 39 of rows of 60"):
-        list(predict.predict(copy, cut))
+    if part.start:
+        with pytest.raises(ValueError, match="30 bases, but the run read bases 30 to 59 of rows o"):
+            list(predict.predict(copy, cut))
+    run_folder.write_manifest(copy, facts | {"reading": {"length": "30"}})
+    with pytest.raises(ValueError, match="manifest.json is damaged: .*'length' is not"):
+        predict.load(copy)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "start"])

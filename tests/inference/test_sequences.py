@@ -1,6 +1,7 @@
 """Sequences are read one at a time from the usual file types; batches do not change results."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -128,7 +129,8 @@ def test_batches_give_every_sequence_its_own_result_in_order(lengths, rows):
 def test_chunks_hold_every_item_in_order_and_no_more_than_fits(sizes, most):
     found = list(sequences.chunks(sizes, lambda size: size, most))
     assert [size for chunk in found for size in chunk] == sizes
-    assert all(len(chunk) == 1 or sum(chunk) <= most for chunk in found)
+    assert all(len(chunk) == 1 or 0 < sum(chunk) <= most for chunk in found)
+    assert all(sum(chunk) + after[0] > most for chunk, after in pairwise(found))
 
 
 @pytest.mark.parametrize("suffix", [*tables.SUFFIXES, ".Parquet"])

@@ -12,6 +12,8 @@ from made_files import compress, written
 from birdiedna import vocab
 from birdiedna.data import fasta, intervals, labelled
 from birdiedna.data import variants as data_variants
+from birdiedna.evaluation import variant_sets
+from birdiedna.evaluation.variant_sets import Disruption
 from birdiedna.experiments import models
 from birdiedna.inference import labelled_variants, variants
 from birdiedna.inference.variants import Edit
@@ -69,23 +71,25 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
     other = next(letter for letter in "ACGT" if letter != ref)
     lines = [
         record(genome, 100, "A,C,G,T", name="rs1"),
-        record(genome, 200, "G", size=3),
+        record(genome, 898, "GCAT", size=3),  # the last of 900 bases
         f"first\t500\t.\t{other}\t{ref}\t.\n",
         record(genome, 300, "<DEL>,"),
         record(genome, 300, "*"),
-        record(genome, 1, "A"),
+        record(genome, 1, "A" * 50),
         record(genome, 300, "A" * 51),
         "third\t5\t.\tA\tC\t.\n",
     ]
     path = written(tmp_path, compress((HEADER + "".join(lines)).encode()), "calls.vcf.gz")
     (found,) = variants.variants(models.load(ntp), genome, path)
-    assert found["position"].to_list() == [100] * 4 + [200, 500, 300, 300, 300, 1, 300, 5]
+    assert found["position"].to_list() == [100] * 4 + [898, 500, 300, 300, 300, 1, 300, 5]
     notes = found["note"].to_list()
     assert [bool(note) for note in notes] == [0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 1]
     assert notes[5] == f"REF is {ref} in own.fa" and "third" in notes[11]
     assert notes[7].startswith("ALT '' is not")
     assert [score is None for score in found["llr"]] == [bool(note) for note in notes]
     variants.check(written(tmp_path, HEADER + lines[2] * 10, "few.vcf"), genome)  # is no assembly's
+    unknown = data_variants.Variant("own", 3, ".", "N", "A", 0, vocab.encode("ACNGT"), 2)
+    assert variants.scored(models.load(ntp), None, [unknown])["note"].to_list() == ["N in REF"]
     same = found.filter((pl.col("position") == 100) & (pl.col("ref") == pl.col("alt")))
     assert same["llr"].to_list() == [0.0]
     means = (found["llr_forward"] + found["llr_reverse"]) / 2
@@ -212,18 +216,24 @@ def test_labelled_variants_are_compared_within_their_class_by_the_models_scores(
 ):
     model, path = models.load(ntp), tmp_path / "mine.csv"
     rng, lines = np.random.default_rng(0), ["contig,contig_pos,ref,alt,label,consequence"]
+    alleles, changes = [], []
     for i, place in enumerate(range(100, 460, 6)):
         start = genome.contigs[0].start + place - 1
         ref = vocab.decode(genome.tokens[start : start + 1])
         alt = rng.choice([base for base in "ACGT" if base != ref])
-        kind = "missense" if i < 40 else "rare" if i < 55 else "nonsense"
+        kind = "missense" if i < 20 else "rare" if i < 39 else "nonsense"
+        alleles.append(data_variants.Variant("first", place, ".", ref, alt, 0))
+        changes.append(Disruption(genome.tokens[:900], place - 1, vocab.encode(alt)[0], i % 2, 0))
         lines.append(f"first,{place},{ref},{alt},{int(kind == 'nonsense') or i % 2},{kind}")
     path.write_text("\n".join([*lines, "elsewhere,5,A,C,1,missense"]))
     found = labelled_variants.compare(path, [genome], {"NTP": model})
     (row,) = found.rows(named=True)  # the other classes have fewer than ten of a label
     assert (row["set"], row["stratum"], row["who"]) == ("mine", "missense", "NTP")
-    assert (row["harmful"], row["harmless"]) == (20, 20)
-    assert row["low"] <= row["auroc"] <= row["high"]
+    assert (row["harmful"], row["harmless"]) == (10, 10)
+    harm = -variants.scored(model, genome, alleles[:20])["llr"].to_numpy()
+    want = variant_sets.auroc(np.array([i % 2 for i in range(20)]), harm)
+    assert row["low"] <= row["auroc"] == want <= row["high"]
+    np.testing.assert_allclose(labelled_variants.harm(model, changes[:20]), harm, atol=1e-5)
 
 
 def test_measured_effects_are_correlated_within_their_element(ntp, genome, tmp_path):
@@ -280,6 +290,9 @@ def test_a_model_that_never_wrote_an_allele_is_refused(birdie, tuned, own):
     for model, said in ((masked, "copying"), (models.load(tuned), "the classes of a task")):
         with pytest.raises(ValueError, match=f"was trained on {said}; variants are scored by"):
             variants.likelihood_ratios(model, [one])
+    assert np.isfinite(variants.likelihood_ratios(models.load(birdie), [one], slots=8)).all()
+    with pytest.raises(ValueError, match="allele of 1 bases does not fit in rows of 7 slots"):
+        variants.likelihood_ratios(models.load(birdie), [one], slots=7)
 
 
 def test_a_span_is_written_as_the_model_s_own_objective_writes_it(birdie):
