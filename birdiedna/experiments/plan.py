@@ -122,11 +122,11 @@ def _parsed(text: bytes, folder: Path) -> Plan:
             f"{folder}/plan.json has another format; prepare it again with this version and the "
             "same command; finished runs stay"
         )
+    if lacking := [name for name in Plan._fields[1:] if name not in found]:
+        raise ValueError(f"{folder}/plan.json has no {lacking[0]!r}; prepare it again")
     try:
         listed = tuple(run_spec.parse(run) for run in found.pop("runs"))
         return Plan(folder, runs=listed, **found)
-    except KeyError as error:
-        raise ValueError(f"{folder}/plan.json has no {error}; prepare it again") from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{folder}/plan.json: {error}; prepare it again") from None
 

@@ -201,6 +201,8 @@ def test_other_files_are_refused_in_one_line(exported, run, tmp_path, refused):
     ):
         assert why in refused("export", *words)
     assert not (tmp_path / "x").exists()
+    assert f"{bare} exists; give a new folder" in refused("import", exported, bare)
+    assert (bare / "manifest.json").read_bytes() == (run / "manifest.json").read_bytes()
 
 
 @pytest.mark.promise("Bad input: a weights file that is a pickle, cut short or damaged is refused")

@@ -432,6 +432,10 @@ def test_given_weights_become_a_finished_pretraining(plan, fresh, tmp_path, said
         for x, y in zip(jax.tree.leaves(net), jax.tree.leaves(kept), strict=True):
             np.testing.assert_allclose(x, y, rtol=error)
     assert "stays" in said(*asked, f"ntp={halves}")
+    begun = fresh / "runs" / f"{next(r.name for r in plan.runs if r.arm == 'uniform')}.partial"
+    begun.mkdir()
+    assert f"was begun here; finish it, or remove {begun}" in refused(*asked, f"uniform={whole}")
+    begun.rmdir()
     other = transformer.init(replace(net.config, width=32), 0)
     weights.write_file(whole, weights.Model(other, {}, {}))
     for text, why in [
@@ -451,6 +455,7 @@ def test_given_weights_become_a_finished_pretraining(plan, fresh, tmp_path, said
         ({"profile": None}, "'profile' is not an object"),
         ({"profile": {"changes": []}}, "'profile' has no 'name'"),
         ({"device": 1}, "'device' is not text"),
+        ({"sums": ...}, "plan.json has no 'sums'"),
         ({"runs": [{"kind": "x"}]}, "kind 'x' and a PretrainConfig"),
         ({"runs": [{"kind": "probe"}]}, "kind 'probe' and a PretrainConfig"),
     ],
@@ -462,7 +467,8 @@ def test_a_folder_without_a_plan_or_with_another_is_refused_in_one_line(
     del found["seal"]
     if change:
         runs = [found["runs"][0] | run for run in change.get("runs", [{}])]
-        (tmp_path / "plan.json").write_text(json.dumps(found | change | {"runs": runs}))
+        made = {k: v for k, v in (found | change | {"runs": runs}).items() if v is not ...}
+        (tmp_path / "plan.json").write_text(json.dumps(made))
     for action, *more in (["work"], ["status"], ["collect", "--name", "any"]):
         assert why in refused("plan", action, tmp_path, *more)
 

@@ -187,6 +187,18 @@ def test_results_of_another_format_or_with_runs_of_no_name_are_refused(
         results.read("mine")
 
 
+@pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [({"rows": []}, "its 'rows' are empty"), ({"sequence": {}}, "'sequence' has no 'bases'")],
+)
+def test_crafted_data_of_results_are_refused_in_one_line(stored, monkeypatch, part, why):
+    crafted = json.dumps(results.data("far") | part).encode()
+    monkeypatch.setattr(results, "intact", lambda *_: crafted)
+    with pytest.raises(ValueError, match=f"data.json is damaged: .*{why}"):
+        open_runs("far").rows()
+
+
 def test_a_missing_folder_of_results_is_named_with_its_variable(monkeypatch, tmp_path):
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path / "missing"))
     for name in ("small", "none"):
@@ -269,6 +281,9 @@ def test_missing_runs_are_reported_and_nothing_is_compared(plan, tmp_path, monke
     for run in gone:
         shutil.rmtree(part / "runs" / run.name)
         assert f"missing: {run.name} (not begun)" in said(*whole)
+    monkeypatch.setattr(collect, "_LISTED", 1)
+    listed = collect.summary(into / "some")
+    assert listed.count("missing:") == 1 and "\n  and 1 more\n" in listed
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(into))
     assert [left["name"] for left in results.read("some")["left"]] == [run.name for run in gone]
     assert open_runs("some").comparison() == []  # without one arm there is nothing to compare
@@ -399,6 +414,13 @@ def test_results_over_the_size_limit_are_refused_and_older_ones_stay(plan, store
 def test_results_never_take_the_name_of_another_profile_or_of_quick(plan, name, why):
     with pytest.raises(ValueError, match=f"results cannot be called '{name}'.*{why}"):
         collect.collect(plan.folder, name)
+
+
+def test_a_folder_of_other_files_is_no_place_for_results(plan, tmp_path):
+    (tmp_path / "mine" / "kept").mkdir(parents=True)
+    with pytest.raises(ValueError, match="mine exists and contains no results; choose another na"):
+        collect.collect(plan.folder, "mine", tmp_path)
+    assert os.listdir(tmp_path / "mine") == ["kept"]
 
 
 @pytest.fixture
