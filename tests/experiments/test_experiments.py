@@ -113,8 +113,12 @@ def test_a_share_of_the_rows_is_fine_tuned_and_reaches_the_verdict_on_scarce_dat
     assert verdict == "inconclusive" and "2 sizes; runs of kind finetune" in said
 
 
-def test_runs_of_other_code_are_rebuilt_in_quick_and_stay_in_paper(made, monkeypatch):
+def test_runs_of_other_code_are_rebuilt_in_quick_and_stay_in_paper(made, monkeypatch, caplog):
+    kept = replace(open_runs("tiny"), settings=replace(tiny.PROFILE, remake=False))
+    assert kept.pretrained("ntp") == made[1] and not caplog.text
     monkeypatch.setattr(environment, "code_fingerprint", lambda: "other")
+    assert kept.pretrained("ntp") == made[1]
+    assert f"{made[1].name} was made by other code; remove it to repeat the run" in caplog.text
     assert not make.finished(made[0], tiny.PROFILE.remake)
     assert make.finished(made[0], profiles.PROFILES["paper"].remake)
 

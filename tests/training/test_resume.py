@@ -117,6 +117,7 @@ def test_a_log_alone_is_replayed_bit_for_bit_and_resumed(
         ('"event": "decision"', '"event": "other"', (2, 4, 6), "records no decisions"),
         ('"step": 2', '"stop": 2', (2, 4, 6), "it has no 'step'"),
         ('"ratios": {', '"ratios": {"none": 0.5, ', (2, 4, 6), "step 0: 3 ratios for 4 objectives"),
+        ('": 0.', '": 0.0', (2, 4, 6), "step 0: the ratios .* are not .*; get an unaltered copy"),
         ("", "", (4, 6), "decisions at steps 0, 2, 4; the new run needs 0, 4"),
     ],
 )
