@@ -17,6 +17,7 @@ import pytest
 import small_plan
 import tiny
 
+from birdiedna.experiments import profiles
 from birdiedna.experiments.runs import open_runs
 from birdiedna.model import transformer
 from birdiedna.training import devices, pretrain, run_writer
@@ -275,3 +276,13 @@ def test_energy_is_the_sum_over_cards_that_report_it_and_else_unknown(monkeypatc
     for library in [*unknown, nvml(nvmlDeviceGetTotalEnergyConsumption=fails)]:
         monkeypatch.setattr(devices.ctypes, "CDLL", lambda _, library=library: library)
         assert devices.joules() is None
+
+
+def test_an_accelerator_makes_runs_together_up_to_the_batch_of_the_papers_pretraining(monkeypatch):
+    paper = profiles.PROFILES["paper"].pretrain["birdie"]
+    batch = paper.rows * paper.slots * paper.model.width * paper.model.blocks
+    assert devices.runs_at_once(batch // 8) == 1, "a CPU"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert [devices.runs_at_once(work) for work in (2 * batch, batch, batch // 8)] == [1, 1, 8]
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert devices.runs_at_once(batch // 8) == 1

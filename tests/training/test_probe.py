@@ -133,9 +133,11 @@ def test_regressions_are_fitted_in_float64_by_one_thread(made, tmp_path, monkeyp
         {"layer": -4},
         {"shares": (0.5,)},
         {"shares": (0.5, 0.1, 1.0)},
+        {"shares": (0.0, 1.0)},
         {"shares": ()},
         {"subsets": 0},
         {"costs": (0.0,)},
+        {"costs": ()},
     ],
     ids=str,
 )
