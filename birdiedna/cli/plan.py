@@ -6,6 +6,7 @@ also reads FASTA and tables.
 
 import argparse
 
+from birdiedna.cli.parser import parser
 from birdiedna.data.names import quantity, shell
 from birdiedna.experiments import collect as results
 from birdiedna.experiments import plan as plans
@@ -41,11 +42,11 @@ def prepare(given: argparse.Namespace) -> int:
 
 
 def run(given: argparse.Namespace) -> int:
-    """`birdiedna plan run`; an existing plan is continued unchanged."""
-    if not (given.out / "plan.json").exists():
-        prepare(given)
-    elif given.changes and given.changes != plans.read(given.out).profile.get("changes"):
-        raise ValueError(f"{given.out} contains a plan with other settings; give another folder")
+    """`birdiedna plan run`; without options of `prepare`, continues the plan that exists."""
+    plain = vars(parser().parse_args(["plan", "prepare", "--out", str(given.out)]))
+    named = any(getattr(given, name) != plain[name] for name in plain.keys() - {"act", "action"})
+    if named or not (given.out / "plan.json").exists():
+        prepare(given)  # refuses another plan than that which exists
     given.folder, given.weights = given.out, []
     return work(given)
 

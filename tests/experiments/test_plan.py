@@ -212,6 +212,9 @@ def test_a_plan_takes_settings_and_keeps_them(wanted, tmp_path, said, refused):
     assert all(f"--set {change}" in commands["finetune"] for change in changes)
     assert "--set" not in commands["pretrain"]
     assert "other settings" in refused("plan", "run", *place, "--set", "finetune.steps=4")
+    for other in (["--arms", "ntp"], ["--tasks", wanted["tasks"][0] + ":one"], ["--length", "50"]):
+        assert "another plan" in refused("plan", "run", *place[:2], "--profile", "tiny", *other)
+    assert "no run matches" in refused("plan", "run", *place[:2], "--only", "none")  # continued
 
 
 def test_tasks_are_chosen_by_name_from_several_folders(folder, wanted):
