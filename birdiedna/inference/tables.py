@@ -1,7 +1,8 @@
 """Write a stream of data frames as one table: csv, tsv or parquet."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -37,19 +38,26 @@ def write(frames: Iterable[pl.DataFrame], path: Path) -> int:
     with files.scratch(folder, path):
         parts: list[Path] = []
         whole = folder / "whole"
-        try:
-            for frame in frames:
-                part = folder / f"{len(parts)}.parquet"
-                frame.write_parquet(part)
-                parts.append(part)
-                rows += frame.height
+        for frame in frames:
+            parts.append(folder / f"{len(parts)}.parquet")
+            with _naming(path):
+                frame.write_parquet(parts[-1])
+            rows += frame.height
+        with _naming(path):
             table = pl.scan_parquet(parts)
             if kind == ".parquet":
                 table.sink_parquet(whole)
             else:
                 table.sink_csv(whole, separator="\t" if kind == ".tsv" else ",")
-        except pl.exceptions.PolarsError as error:  # such as a full disk
-            reason = str(error).partition("\n")[0]
-            raise OSError(f"{path} cannot be written ({reason}); free disk space") from None
         whole.replace(path)
     return rows
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the table in errors of polars, such as that of a full disk."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise OSError(f"{path} cannot be written ({reason}); free disk space") from None
