@@ -79,12 +79,12 @@ def _mixture(rounds: pl.DataFrame) -> style.Layers:
     first = rounds.filter(seed=0)
     learned = first.filter(director=directors.LEARNED)
     constant = first.filter(pl.col("director") == directors.BEST, pl.col("start") == 0)
-    begin, middle, end = (int(directors.STEPS * share) for share in (1.03, 1.06, 1.09))
+    begin, end = (int(directors.STEPS * share) for share in (1.03, 1.09))
     both = [learned, constant.with_columns(start=pl.lit(begin), end=pl.lit(end))]
     chart = _in_world(shares(pl.concat(both, how="vertical_relaxed")))
     domain = alt.Scale(domain=[0, end], nice=False)
-    ticks = [*range(0, directors.STEPS, 4_000), middle]
-    label = f"datum.value == {middle} ? 'best' : format(datum.value, '~s')"
+    ticks = [*range(0, directors.STEPS, 4_000), end]
+    label = f"datum.value == {end} ? 'best' : format(datum.value, '~s')"
     axis = alt.Axis(values=ticks, labelExpr=label, grid=False)
     x = alt.X("start:Q", title="step", axis=axis, scale=domain)
     strength = alt.Opacity("ratio:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.04, 1]))
