@@ -300,7 +300,7 @@ def place_weights(folder: Path, given: Sequence[str]) -> None:
     of |= {f"{run.arm}-seed{run.seed}": run for run in pretrained}
     for text in given:
         arm, _, name = text.partition("=")
-        if not arm or not name:
+        if not name:
             raise ValueError(f"weights {text!r} are not like birdie=FILE")
         file = Path(name)
         if arm not in of:

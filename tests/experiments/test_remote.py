@@ -75,13 +75,17 @@ def test_workers_know_their_parent_and_one_that_is_killed_gives_its_signal(
     plan, tmp_path, monkeypatch, capsys
 ):
     worker = tmp_path / "python"
-    worker.write_text(f'#!/bin/sh\necho "$BIRDIEDNA_PARENT" > "{tmp_path}/parent"\nkill -9 $$\n')
+    worker.write_text(f'#!/bin/sh\necho "$BIRDIEDNA_PARENT $*" > "{tmp_path}/given"\nkill -9 $$\n')
     worker.chmod(0o755)
     monkeypatch.setattr(remote.sys, "executable", str(worker))
     words = ["remote", "work", str(plan.folder), "--budget-minutes", "1", "--work-only"]
+    assert main.main([*words, "--only", "none"]) == 1 and not (tmp_path / "given").exists()
     assert main.main(words) == 128 + signal.SIGKILL
     assert "ended by SIGKILL" in capsys.readouterr().out
-    assert (tmp_path / "parent").read_text() == f"{os.getpid()}\n"
+    assert remote.work(plan.folder, 2.5, 1, ["finetune", "probe"], "cpu") == 128 + signal.SIGKILL
+    asked = f"{plan.folder} --budget-minutes 2.500 --only finetune probe --device cpu"
+    given = f"{os.getpid()} -m birdiedna plan work {asked}\n"
+    assert (tmp_path / "given").read_text() == given
 
 
 WORKER = """

@@ -96,10 +96,15 @@ def test_a_table_of_probes_has_the_scores_of_their_folders(plan, stored, tmp_pat
         collect.collect(plan.folder, "few", tmp_path)
     assert older.exists()  # it may be that of the other process
     collect.collect(plan.folder, "few", tmp_path, probe_table=True)
+    shutil.copytree(added.parent, older)  # as a later kill leaves it
+    collect.collect(plan.folder, "few", tmp_path, probe_table=True)
     assert os.listdir(tmp_path) == ["few"]
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(tmp_path))
     assert added.read_text() == "what was asked" and not list(added.parent.glob("probe-*"))
     few, every = open_runs("few"), results.newest()
+    shutil.copytree(added.parent, tmp_path / "other")
+    assert [results.newest(name) for name in ("few", "other")] == ["few", "other"]
+    shutil.rmtree(tmp_path / "other")
     keys = ["arm", "task", "seed", "finetune_seed", "share", "n_train", "rows", "metric"]
     found = few.probe_scores()
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(stored.parent))
@@ -114,7 +119,7 @@ def test_a_table_of_probes_has_the_scores_of_their_folders(plan, stored, tmp_pat
     assert few.variant_scores().row(0) == ("one", "birdie", 3, 0.5, 0)
     for file, read in ((results.PROBES, few.probe_scores), (results.VARIANTS, few.variant_scores)):
         (tmp_path / "few" / file).write_text("other")
-        with pytest.raises(ValueError, match=file):
+        with pytest.raises(ValueError, match=f"{file} is damaged: its checksum is wrong"):
             read()
 
 
@@ -171,7 +176,7 @@ def test_results_of_the_repository_are_read_where_there_are_no_others(monkeypatc
     [
         ({"format": 2}, "results mine: format 2 is not 1"),
         ({"left": [{"name": "../x", "kind": "pretrain", "arm": "ntp", "seed": 0}]}, r"\.\./x"),
-        ({"left": [{"name": "x", "kind": "finetune", "arm": "ntp", "seed": 0}]}, "results.json"),
+        ({"runs": [{"name": "x", "kind": "finetune", "arm": "ntp", "seed": 0}]}, "results.json"),
     ],
 )
 def test_results_of_another_format_or_with_runs_of_no_name_are_refused(
@@ -181,6 +186,7 @@ def test_results_of_another_format_or_with_runs_of_no_name_are_refused(
     (tmp_path / "mine").mkdir()
     whole = {"format": 1, "profile": {}, "runs": [], "left": []}
     whole |= {"sha256": {}} | changed
+    whole["left"] += [{"name": "y", "kind": "pretrain", "arm": "ntp", "seed": 0}]
     whole["left"] = [{**entry, "why": "none"} for entry in whole["left"]]
     run_folder.write_json(tmp_path / "mine" / "results.json", sealed(whole))
     with pytest.raises(ValueError, match=why):
@@ -216,6 +222,8 @@ def test_predictions_keep_every_class_and_the_logits_of_the_chosen_step(classes)
     found["test_logits"][step, 0, :2] = (7.0, 7.0001)  # rounded to float16, they are equal
     kept = collect.smaller(found)
     assert kept["exact"].tolist() == [step == s for s in range(5)]
+    types = [kept[f"{part}_logits"].dtype for part in ("validation", "test")]
+    assert types == [np.float16, np.float32]
     for part in ("validation_logits", "test_logits"):
         assert (kept[part].argmax(2) == found[part].argmax(2)).all()
         np.testing.assert_allclose(kept[part][step], found[part][step], rtol=1e-3, atol=1e-3)
