@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -192,8 +192,10 @@ def _together(
         return [group[0]]
 
     def step(spec: RunSpec) -> int:
-        saved = checkpoint.resumable(place.folder / f"{spec.name}.partial")
-        return saved.step if saved else 0
+        with suppress(ValueError):  # no checkpoint is usable: to make the run says so
+            if saved := checkpoint.resumable(place.folder / f"{spec.name}.partial"):
+                return saved.step
+        return 0
 
     first = step(group[0])
     alike = (spec for spec in group if spec is group[0] or step(spec) == first)

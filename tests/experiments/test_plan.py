@@ -337,8 +337,10 @@ def test_a_finished_run_without_its_predictions_is_not_collected(finished, refus
 def test_altered_data_of_a_plan_are_refused(fresh, refused):
     with (fresh / "genome.npz").open("ab") as file:
         file.write(b"x")
-    said = refused("plan", "work", fresh, "--only", "pretrain-ntp")
-    assert "genome.npz is not the file that was prepared" in said
+    for _ in range(2):  # altered, then missing
+        said = refused("plan", "work", fresh, "--only", "pretrain-ntp")
+        assert "genome.npz is not the file that was prepared" in said
+        (fresh / "genome.npz").unlink(missing_ok=True)
 
 
 def numbers(events):
@@ -448,6 +450,16 @@ def test_given_weights_become_a_finished_pretraining(plan, fresh, tmp_path, said
         ("birdie", "not like birdie=FILE"),
     ]:
         assert why in refused(*asked, text)
+
+
+def test_a_run_without_a_usable_checkpoint_does_not_end_those_that_it_would_be_made_with(
+    plan, tmp_path, monkeypatch
+):
+    group = [run for run in plan.runs if run.kind == "finetune"][:2]
+    (tmp_path / f"{group[0].name}.partial" / "checkpoints" / "1" / "damaged").mkdir(parents=True)
+    monkeypatch.setattr(make.devices, "runs_at_once", lambda work: 4)
+    place = make.Workplace(tmp_path, read=None, show=None, device="any")
+    assert make._together(group, place, {}, None) == group
 
 
 @pytest.mark.parametrize(

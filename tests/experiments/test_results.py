@@ -372,6 +372,9 @@ def test_a_comparison_is_the_largest_block_without_gaps():
     assert blocks(found) == {*there[:4]} and len(runs.block(found)) == 12
     assert {task for task, *_ in blocks(found[:9] + found[12:])} == {"a", "b", "c"}
     assert runs.block([]) == []
+    more = [{**one, "arm": "more"} for one in found[::3]]
+    assert runs.block([*found, *more[1:]]) == runs.block(found)
+    assert len(runs.block([*found, *more])) == 16
 
 
 def test_every_pretraining_seed_is_compared():
