@@ -23,7 +23,7 @@ from birdiedna import tasks
 from birdiedna.data import files
 from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint, subset
-from birdiedna.data.names import quantity
+from birdiedna.data.names import listed, quantity
 from birdiedna.director.director import Birdie
 from birdiedna.evaluation import frames, scores
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED
@@ -197,12 +197,12 @@ class Live:
         arm. All data are checked; errors as in `finetuned`.
         """
         found, tuned = [], list(product(self.tasks(), (*arms, "random")))
-        every: dict[str, Task] = {}  # are read once, not for each run
+        every: dict[str, _Marked] = {}  # are read once, not for each run
         for finetune_seed, seed in product(self.settings.finetune_seeds, self.seeds):
             own = replace(self, seed=seed)
             if finetune_seed == self.settings.finetune_seeds[0]:
                 found += [own.pretraining(arm) for arm in arms]
-                every = every or {task: self._rows(task) for task in self.tasks()}
+                every = every or {task: _marked(self._rows(task)) for task in self.tasks()}
                 found += [own.probing(arm, task, every[task]) for task, arm in tuned]
             for share in (None, *self.settings.finetune_shares):
                 found += [
@@ -266,7 +266,7 @@ class Live:
         task: str,
         finetune_seed: int = 0,
         share: float | None = None,
-        rows: Task | None = None,
+        rows: "_Marked | None" = None,
     ) -> RunSpec:
         """The spec of `finetuned`; `share`, of the train rows, defaults to the profile's.
 
@@ -276,10 +276,10 @@ class Live:
         config = replace(config, share=share or config.share)
         return self._on_task(config, arm, task, finetune_seed, rows)
 
-    def probing(self, arm: str, task: str, rows: Task | None = None) -> RunSpec:
+    def probing(self, arm: str, task: str, rows: "_Marked | None" = None) -> RunSpec:
         """The spec of `probed`; `rows` as in `finetuning`."""
         config = replace(self.settings.probe, model=self.settings.finetune.model)
-        return self._on_task(config, arm, task, rows=rows)
+        return self._on_task(config, arm, task, given=rows)
 
     def _on_task(
         self,
@@ -287,16 +287,15 @@ class Live:
         arm: str,
         task: str,
         finetune_seed: int = 0,
-        rows: Task | None = None,
+        given: "_Marked | None" = None,
     ) -> RunSpec:
         kind = "finetune" if isinstance(config, FinetuneConfig) else "probe"
         if not self.model:
             profiles.check_arm(arm, (*self.settings.pretrain, "random"))
-        rows = rows or self._rows(task)
+        rows, marks = given or _marked(self._rows(task))
         if self.llama and arm == "random":
             raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")
         start = None if arm == "random" or self.model else self.pretraining(arm)
-        marks = {part: fingerprint(own) for part, own in rows.parts().items()}
         counts = {part: len(own.labels) for part, own in rows.parts().items()}
         if isinstance(config, FinetuneConfig):
             counts["train"] = len(subset(rows.train.labels, config.share, finetune_seed))
@@ -358,9 +357,9 @@ class Live:
         devices.enable_compilation_cache(files.default_cache())
         with nullcontext(self.ask) if self.ask else stop.watch() as ask:
             folders = make.work(suite, place, ask)
-        for folder in folders:
-            if not settings.remake and run_folder.complete(folder) and not make.same_code(folder):
-                _LOG.warning("%s was made by other code; remove it to repeat the run", folder.name)
+        kept = [] if settings.remake else filter(run_folder.complete, folders)
+        if older := [folder.name for folder in kept if not make.same_code(folder)]:
+            _LOG.warning("made by other code; remove a run to repeat it: %s", listed(older))
         return folders
 
     def _read(self, spec: RunSpec) -> Genome | Rows:
@@ -405,6 +404,17 @@ class Live:
         return tasks.names(self.sources.tasks_path())
 
 
+class _Marked(NamedTuple):
+    """The rows of a task, and the fingerprint of each part, which takes long."""
+
+    rows: Task
+    marks: dict[str, str]
+
+
+def _marked(rows: Task) -> _Marked:
+    return _Marked(rows, {part: fingerprint(own) for part, own in rows.parts().items()})
+
+
 def _unfinished(left: Sequence[Mapping[str, Any]]) -> str:
     """Runs in words: arms, kinds, numbers of tasks, seeds."""
     arms: dict[str, list[str]] = {}
@@ -415,7 +425,7 @@ def _unfinished(left: Sequence[Mapping[str, Any]]) -> str:
         tasks = len({entry["task"] for entry in own if "task" in entry})
         seeds = sorted({entry["seed"] for entry in own})
         said = ", ".join(runs) + f" on {quantity(tasks, 'tasks')}" * bool(tasks)
-        said += f", seed{'s' * (len(seeds) != 1)} {', '.join(map(str, seeds))}"
+        said += f", seed{'s' * (len(seeds) != 1)} {listed([*map(str, seeds)], 12)}"
         arms.setdefault(said, []).append(ARM_TITLES.get(arm, arm))
     return "; ".join(f"{', '.join(names)}: {said}" for said, names in arms.items())
 
@@ -557,6 +567,12 @@ class Stored:
         there = {run for run, _, file in listed if file == "config.json"}
         return [entry for entry in self._runs if entry["name"] in there]
 
+    def _mark(self, task: str) -> str:
+        """The fingerprint of the test rows that were given."""
+        if task not in tasks.names(self.sources.tasks_path()):
+            return "no such task"
+        return fingerprint(read_task(self.settings, self.sources, task).test)
+
     def _run(self, wanted: Mapping[str, Any]) -> Path:
         """The folder of the run that has these values."""
         fits = lambda entry: all(entry.get(key) == value for key, value in wanted.items())
@@ -571,15 +587,16 @@ class Stored:
     def _places(self, entries: Iterable[Mapping[str, Any]]) -> list[Path]:
         """The folders of runs; ValueError if one is damaged or was made from other data."""
         folders = results.runs(self.name, [entry["name"] for entry in entries])
+        mine: dict[str, str] = {}  # task -> mark, which takes long
         for folder in folders:
             manifest = run_folder.read(folder, "manifest", "data")
             given = {}
             if self.sources.genome != SAMPLE and "genome" in manifest["data"]:
                 given["genome"] = read_genome(self.sources).fingerprint
             if self.sources.tasks != SAMPLE and "task" in manifest:
-                task, given["test"] = manifest["task"], "no such task"
-                if task in tasks.names(self.sources.tasks_path()):
-                    given["test"] = fingerprint(read_task(self.settings, self.sources, task).test)
+                if (task := manifest["task"]) not in mine:
+                    mine[task] = self._mark(task)
+                given["test"] = mine[task]
             differ = [part for part, mark in given.items() if manifest["data"].get(part) != mark]
             if differ:
                 raise ValueError(

@@ -59,12 +59,24 @@ def test_smaller_shares_of_the_train_rows_are_runs_beside_the_comparison(monkeyp
         runs.open_runs("quick", changes=["finetune_shares=1"])
 
 
-def test_rows_are_read_once_for_a_suite_not_for_each_of_its_runs(monkeypatch):
-    asked = []
+def test_rows_are_read_and_marked_once_for_a_suite_not_for_each_of_its_runs(monkeypatch):
+    asked, marked, mark = [], [], runs.fingerprint
+    monkeypatch.setattr(runs, "fingerprint", lambda rows: marked.append(rows) or mark(rows))
     read = lambda settings, sources, task: asked.append(task) or read_task(settings, sources, task)
     monkeypatch.setattr(runs, "read_task", read)
     suite = runs.Live("tiny", replace(tiny.PROFILE, pretrain_seeds=(10, 11)), seed=10).suite()
     assert len([spec for spec in suite if spec.task]) == 12 and asked == ["promoter_tata"]
+    assert len(marked) == 3  # train, validation, test
+
+
+def test_runs_of_other_code_are_named_in_one_line(made, monkeypatch, caplog):
+    monkeypatch.setattr(make, "same_code", lambda _: False)
+    monkeypatch.setattr(make, "work", lambda *_: made)
+    runs.Live("tiny", replace(tiny.PROFILE, remake=False))._made([])
+    names = ", ".join(folder.name for folder in made[:5])
+    (said,) = caplog.messages
+    more = f"{names} and {len(made) - 5} more"
+    assert said == f"made by other code; remove a run to repeat it: {more}"
 
 
 def test_seeds_of_an_arm_are_pre_trained_together_before_what_starts_from_them(folder, monkeypatch):

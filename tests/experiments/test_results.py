@@ -240,6 +240,14 @@ def test_data_of_results_are_described_without_reading_them(folder, stored, monk
     assert far.present() == ["one"]
 
 
+def test_given_rows_are_compared_once_for_a_task_not_for_each_of_its_runs(stored, monkeypatch):
+    given = open_runs("far", Sources(tasks=str(stored)))
+    marks = {run_folder.read(f, "manifest")["data"]["test"] for f in open_runs("far").comparison()}
+    asked = []
+    monkeypatch.setattr(runs.Stored, "_mark", lambda _, task: asked.append(task) or [*marks][0])
+    assert len(given.comparison()) == 3 and asked == ["one"]
+
+
 def test_the_profile_of_results_is_that_of_their_runs(stored):
     found = profiles.profile("far")
     assert found.pretrain == {arm: tiny.PROFILE.pretrain[arm] for arm in ("birdie", "ntp")}
