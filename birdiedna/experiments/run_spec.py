@@ -54,8 +54,8 @@ class RunSpec:
         for seed in (self.seed, self.finetune_seed):
             if not isinstance(seed, Integral):
                 raise ValueError(f"seed {seed!r} is no whole number; give 0 or more")
-            if seed < 0:
-                raise ValueError(f"seed {seed} is negative; give 0 or more")
+            if not 0 <= seed < 2**32:  # a key has its last 32 bits
+                raise ValueError(f"seed {seed}: give 0 to {2**32 - 1}")
 
     def record(self) -> dict[str, Any]:
         """The contents of `config.json`: all that determines the result except the data."""

@@ -32,6 +32,8 @@ _RENDERERS = (
 )
 #: Options of verbs that read rows; the book has only `--labels` of them.
 _READING = ("--sequence-column", "--label-column", "--length", "--reference", "--skip-missing")
+#: Parameters of chapters that have an option of their own, besides `profile` and `changes`.
+_PARAMETERS = ("genome", "tasks", "labels", "validation", "seed")
 STRICT = ("-W", "-n", "--keep-going")
 
 
@@ -117,17 +119,18 @@ def _hashed(paths: Iterable[Path], *lines: str) -> str:
 def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     """The order of a command line, and whether to render pages."""
     asked = parser().parse_args(["book", *(sys.argv[1:] if argv is None else argv)])
-    given = dict(asked.given)
-    for name in ("genome", "tasks", "labels", "validation", "seed"):
-        if (value := getattr(asked, name)) not in ("", None):
-            given[name] = value
+    own = {name: getattr(asked, name) for name in _PARAMETERS}
+    own["changes"] = " ".join(text.replace(" ", "") for text in asked.changes)
+    own["profile"] = asked.profile * (asked.profile != "quick")
+    own = {name: value for name, value in own.items() if value not in ("", None)}
+    given, names = dict(asked.given) | own, [*own, *(name for name, _ in asked.given)]
+    if twice := [name for name in given if names.count(name) > 1]:
+        parser().error(f"parameter {twice[0]!r} is given twice; leave one out")
     for name in ("genome", "tasks", "labelled"):  # absolute: chapters run in another folder
         if name in given:
             texts = str(given[name]).split(",") if name == "labelled" else [str(given[name])]
             given[name] = ",".join(map(_from_anywhere, texts))
-    if asked.changes:
-        given["changes"] = " ".join(text.replace(" ", "") for text in asked.changes)
-    profile = asked.profile
+    profile = given.pop("profile", "quick")
     if profile.endswith(".json"):
         profile = str(files.expanded(profile).resolve())
     only = tuple(Path(name).stem for name in asked.only)

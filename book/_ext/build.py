@@ -182,7 +182,7 @@ class Parameter(NamedTuple):
     def value(self, given: Any) -> str | int | float | bool:
         """A value of the declared type, from that type or from text; else ValueError.
 
-        Whole numbers must not be negative, and 0 only if the default is 0.
+        Whole numbers must fit 32 bits, as seeds do, and be 0 only if the default is 0.
         """
         value: Any = given
         if isinstance(given, str) and self.kind != "str":
@@ -195,9 +195,9 @@ class Parameter(NamedTuple):
                 f"parameter {self.name!r} is {given!r}, but the chapter declares "
                 f"{self.kind} (default {self.default!r})"
             )
-        if isinstance(value, int) and not isinstance(value, bool) and value < (self.default > 0):
+        if type(value) is int and not (least := int(self.default > 0)) <= value < 2**32:
             raise ValueError(
-                f"parameter {self.name!r} is {value}; give at least {int(self.default > 0)}"
+                f"parameter {self.name!r} is {value}; give at least {least}, at most {2**32 - 1}"
             )
         if self.choices and str(value) not in self.choices:
             hint = f"{meant(str(given), self.choices)}choose one of {', '.join(self.choices)}"

@@ -149,6 +149,7 @@ def test_a_dry_run_whose_reader_has_gone_has_nothing_to_stop(ran, monkeypatch):
         ({"given": {"seed": "1.5"}}, "declares int"),
         ({"given": {"seed": True}}, "declares int"),
         ({"given": {"seed": "-1"}}, "'seed' is -1; give at least 0"),
+        ({"given": {"seed": "4294967296"}}, "give at least 0, at most 4294967295"),
         ({"profile": "QUIK"}, "'QUIK'; did you mean 'quick'"),
         ({"profile": "../quick"}, "is no name"),
         ({"only": ("01_ALONE",)}, "no chapter '01_ALONE'; did you mean '01_alone'"),

@@ -82,7 +82,8 @@ def test_settings_contigs_and_a_profile_file_reach_every_chapter_that_reads_runs
     (tmp_path / "mine.json").write_text('{"base": "quick"}')
     words = ["--set", "pretrain.steps=200", "--set", "tasks=a, b", "--validation", "chr8"]
     words += ["--tasks", "my.csv", "--labels", "no=0,yes=1"]
-    order = __main__.parsed(["--profile", str(tmp_path / "mine.json"), *words])[0]
+    order, _ = __main__.parsed(["--profile", str(tmp_path / "mine.json"), *words])
+    assert __main__.parsed(["-p", "profile", str(tmp_path / "mine.json"), *words])[0] == order
     assert order.folder == "mine" and order.profile == str(tmp_path / "mine.json")
     accepted = build.accepted(CHAPTERS, order.given, [order.profile])
     reading = {c for c in accepted if keys.inputs(json.loads(c.read_text()))["needs"]}

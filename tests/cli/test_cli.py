@@ -93,6 +93,9 @@ def test_a_name_that_is_no_text_is_refused_before_a_run_records_it(refused, word
         ("embed m f -o a.csv --out b.csv", "-o/--out is given twice"),
         ("book --profile quick --profile small", "--profile is given twice"),
         ("book --only 01_paper --only 04_x", "--only is given twice; give all values after one"),
+        ("book -p worlds 3 -p worlds 4", "parameter 'worlds' is given twice; leave one out"),
+        ("book -p profile paper --profile small", "parameter 'profile' is given twice"),
+        ("book -p changes a=1 --set b=2", "parameter 'changes' is given twice"),
         ("plan prepare --out o --seeds 1 --seed 2", "--seeds/--seed is given twice; give all"),
     ],
 )

@@ -302,3 +302,5 @@ def test_one_text_in_place_of_several_is_not_read_letter_by_letter():
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(ValueError, match="seed .* is no whole number; give 0 or more"):
         open_runs("quick", seed=seed).pretraining("ntp")
+    with pytest.raises(ValueError, match="seed 4294967296: give 0 to 4294967295"):
+        open_runs("quick", seed=2**32).pretraining("ntp")  # its keys are those of seed 0
