@@ -71,3 +71,15 @@ def test_a_chapter_that_reads_runs_depends_on_what_makes_them(package):
     (package / "experiments.py").write_text("from demo import lonely")
     assert "lonely.py" in keys.dependencies(notebook("1", needs=["pretrain"]), package)
     assert "lonely.py" not in keys.dependencies(notebook("1"), package)
+
+
+def test_data_files_that_change_are_named_whether_given_by_file_or_folder(package, tmp_path):
+    own = tmp_path / "tasks" / "own.csv"
+    own.parent.mkdir()
+    given = {"tasks": str(own.parent), "genome": str(own), "seed": 3, "validation": "chr8"}
+    own.write_text("AC,0")
+    before, again = (keys.parts(notebook("1"), given, package, {}) for _ in range(2))
+    assert [*before["data"]] == ["genome", "tasks"] and keys.difference(before, again) == ""
+    own.write_text("ACGT,0")
+    after = keys.parts(notebook("1"), given, package, {})
+    assert keys.difference(before, after) == "data files changed: genome, tasks"

@@ -19,7 +19,7 @@ from birdiedna.cli.main import _Shown
 from birdiedna.data import files
 from birdiedna.training import devices
 from birdiedna.training.stop import Stopped
-from book._ext import __main__, build, keys, layout
+from book._ext import __main__, build, keys, layout, lifetime
 from book._ext.build import Order
 
 FAILS = ("x = 1", "raise KeyError('no such arm')", "y = 2")
@@ -103,6 +103,21 @@ def test_a_chapter_that_is_no_notebook_is_named(tmp_path, text):
     layout.chapters(book)[0].write_text(text)
     with pytest.raises(ValueError, match=r"01_a.ipynb is damaged: [^\n]*git checkout book"):
         build.plan(Order(), book)
+
+
+def test_a_folder_without_a_book_and_a_page_that_is_only_listed_are_named(tmp_path):
+    with pytest.raises(ValueError, match=f"no _toc.yml in {tmp_path}: the book needs a checkout"):
+        layout.here(tmp_path)
+    (tmp_path / "_toc.yml").write_text("root: book/lost\n")
+    with pytest.raises(ValueError, match="names 'book/lost', but there is no book/lost.ipynb or"):
+        layout.chapters(layout.here(tmp_path))
+
+
+def test_what_jupyter_book_says_is_shown_if_it_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lifetime, "run", lambda *_: (2, "page.md:3: WARNING: no target"))
+    with pytest.raises(ValueError, match="jupyter-book build failed; its messages are above"):
+        __main__.jupyter_book(Order(), layout.Layout(tmp_path, tmp_path, tmp_path), None)
+    assert "page.md:3: WARNING: no target" in capsys.readouterr().err
 
 
 def test_a_package_change_runs_dependent_chapters_again_and_no_other(ran):
@@ -330,6 +345,9 @@ def test_values_are_read_as_the_declared_type_and_one_without_is_refused(tmp_pat
     path.write_text(small_book.chapter("1").replace("seed: int = 0", "seed = 0"))
     with pytest.raises(ValueError, match="'seed' has the type None; annotate it"):
         build.declared(path)
+    path.write_text(small_book.chapter("1").replace("seed: int = 0", "seed: int = 2 * 3"))
+    with pytest.raises(ValueError, match=r"'seed' has the default 2 \* 3; write a literal"):
+        build.declared(path)
 
 
 @pytest.mark.promise("Runs: a chapter that fails is named with its cell, and the status is 1")
@@ -494,6 +512,21 @@ def test_a_changed_run_folder_makes_its_readers_stale_and_no_other(needing):
         manifest.write_text(before)
     (needing.runs / "quick" / "pretrain-0" / "manifest.json").unlink()
     assert due(needing) == ["02_reads"]
+
+
+def test_a_fresh_chapter_runs_if_other_run_folders_are_made(needing):
+    first = layout.chapters(needing)[0]
+    first.write_text(small_book.chapter("1", needs=["finetune"]))
+    build.run_book(Order(), needing, maker(needing, []))
+
+    def other(wanted):
+        *_, (pretrained, tuned) = maker(needing, [])(wanted)
+        yield [shutil.copytree(pretrained, pretrained.with_name("pretrain-1")), tuned]
+
+    for number, (prepare, why) in enumerate([(maker(needing, []), ""), (other, "runs changed")]):
+        first.write_text(small_book.chapter(f"'{number}'", needs=["finetune"]))
+        outcomes = build.run_book(Order(), needing, prepare)
+        assert [outcome.why for outcome in outcomes] == ["code changed", why]
 
 
 def test_a_needed_kind_that_nobody_makes_is_an_error(needing):
