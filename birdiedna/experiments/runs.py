@@ -359,7 +359,10 @@ class Live:
             folders = make.work(suite, place, ask)
         kept = [] if settings.remake else filter(run_folder.complete, folders)
         if older := [folder.name for folder in kept if not make.same_code(folder)]:
-            _LOG.warning("made by other code; remove a run to repeat it: %s", listed(older))
+            were = "was made by other code; remove it to repeat the run"
+            if older[1:]:
+                were = "were made by other code; remove them to repeat the runs"
+            _LOG.warning("%s %s", listed(older), were)
         return folders
 
     def _read(self, spec: RunSpec) -> Genome | Rows:

@@ -104,8 +104,13 @@ def available_tasks(settings: Profile, sources: Sources) -> list[str]:
 def read_genome(sources: Sources) -> Genome:
     """The genome, cached in memory and on disk, as are programs that JAX compiles from then on."""
     devices.enable_compilation_cache(files.default_cache())
+    return _genome(*_genome_file(sources))
+
+
+def _genome_file(sources: Sources) -> tuple[Path, int]:
+    """The file of the genome, and when it was changed."""
     path = sample.GENOME if sources.genome == SAMPLE else located(sources.genome)
-    return _genome(path, path.stat().st_mtime_ns if path.exists() else 0)
+    return path, path.stat().st_mtime_ns if path.exists() else 0
 
 
 @lru_cache(maxsize=2)  # each may take gigabytes
@@ -128,8 +133,12 @@ def validation(settings: Profile, sources: Sources) -> tuple[str, ...]:
         return sample.VALIDATION
     config = next(iter(settings.pretrain.values()))
     least = config.slots + config.evaluation_rows - 1  # bases with that many windows
-    found = read_genome(sources)
-    return genomes.default_validation(found, config.validation, config.held_out, least)
+    return _default(*_genome_file(sources), config.validation, config.held_out, least)
+
+
+@lru_cache(maxsize=8)  # is asked for each of thousands of runs, and may read every base
+def _default(path: Path, changed: int, *how: Any) -> tuple[str, ...]:
+    return genomes.default_validation(_genome(path, changed), *how)
 
 
 def described_genome(settings: Profile, sources: Sources) -> list[str]:

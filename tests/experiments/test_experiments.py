@@ -12,7 +12,7 @@ import tiny
 from birdiedna import vocab
 from birdiedna.cli import train
 from birdiedna.evaluation import frames, paper_claims, scarcity
-from birdiedna.experiments import config_json, make, profiles, runs
+from birdiedna.experiments import config_json, make, profiles, runs, sources
 from birdiedna.experiments.runs import every_run, open_runs
 from birdiedna.experiments.sources import Sources, described_genome, read_genome, read_task
 from birdiedna.training import environment, pretrain, run_folder
@@ -69,6 +69,15 @@ def test_rows_are_read_and_marked_once_for_a_suite_not_for_each_of_its_runs(monk
     assert len(marked) == 3  # train, validation, test
 
 
+def test_contigs_of_the_held_out_loss_are_chosen_once_for_a_suite(tmp_path, monkeypatch):
+    asked, choose = [], sources.genomes.default_validation
+    chosen = lambda *of: asked.append(of) or choose(*of)
+    monkeypatch.setattr(sources.genomes, "default_validation", chosen)
+    (own := tmp_path / "own.fa").write_text("".join(f">{n}\n{'ACGT' * 900}\n" for n in "abc"))
+    runs.Live("tiny", replace(tiny.PROFILE, pretrain_seeds=(0, 1)), Sources(str(own))).suite()
+    assert len(asked) == 1
+
+
 def test_runs_of_other_code_are_named_in_one_line(made, monkeypatch, caplog):
     monkeypatch.setattr(make, "same_code", lambda _: False)
     monkeypatch.setattr(make, "work", lambda *_: made)
@@ -76,7 +85,7 @@ def test_runs_of_other_code_are_named_in_one_line(made, monkeypatch, caplog):
     names = ", ".join(folder.name for folder in made[:5])
     (said,) = caplog.messages
     more = f"{names} and {len(made) - 5} more"
-    assert said == f"made by other code; remove a run to repeat it: {more}"
+    assert said == f"{more} were made by other code; remove them to repeat the runs"
 
 
 def test_seeds_of_an_arm_are_pre_trained_together_before_what_starts_from_them(folder, monkeypatch):
