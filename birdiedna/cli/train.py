@@ -16,7 +16,7 @@ from birdiedna.data import files
 from birdiedna.data.names import quantity
 from birdiedna.evaluation import baselines, frames, metrics, scores
 from birdiedna.experiments import export as exporting
-from birdiedna.experiments import profiles, progress
+from birdiedna.experiments import models, profiles, progress
 from birdiedna.experiments.runs import Live, Stored, open_runs
 from birdiedna.experiments.sources import (
     SAMPLE,
@@ -29,7 +29,7 @@ from birdiedna.experiments.sources import (
 from birdiedna.inference import tables
 from birdiedna.tasks import Task
 from birdiedna.training import checkpoint as checkpoints
-from birdiedna.training import devices, run_folder, stop
+from birdiedna.training import devices, run_folder, stop, weights
 
 #: The k-mer baseline is computed for up to this many bases of train rows (seconds).
 _CHEAP_BASES = 10_000_000
@@ -47,7 +47,7 @@ def _runs(
 ) -> Iterator[Live | Stored]:
     """Open the runs that the options describe; training stops when the time budget is used up.
 
-    Names, device and folder are checked before data are read.
+    Names, models, device and folder are checked before data are read.
     """
     if given.budget_minutes:
         print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}")
@@ -57,9 +57,15 @@ def _runs(
             replayed=replayed, changes=given.changes, shard_state=given.shard_state,
             llama=given.from_llama, model=model, tracker=tracker,
         )  # fmt: skip
-        if not model:
+        if model:
+            models.find(model)
+        else:
             fresh = ("random",) if given.verb != "pretrain" else ()
             profiles.check_arm(given.arm, (*runs.settings.pretrain, *fresh))
+        if given.from_llama:
+            weights.read_config(Path(given.from_llama))
+        if replayed:
+            run_folder.read(Path(replayed), "config")
         devices.require(given.device or "any")
         progress.check_tracker(tracker)
         files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")
