@@ -66,7 +66,8 @@ def scores(results: pl.DataFrame, baselines: pl.DataFrame) -> alt.LayerChart:
     """
     only = pl.col("metric") == "mcc"
     results, few = _some_tasks(results)
-    baselines = baselines.join(results, on="task", how="semi", maintain_order="left")
+    if few:
+        baselines = baselines.join(results, on="task", how="semi", maintain_order="left")
     seeds = style.titled(results.filter(only).select("task", "arm", "value"))
     place, half = ("task", "arm"), style.MOST_ROWS // 2
     seeds, note = style.thinned_runs(seeds, place, "runs of an arm on a task", half)
