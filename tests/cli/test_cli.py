@@ -249,7 +249,7 @@ def test_a_suggested_command_survives_the_shell(said, monkeypatch, tmp_path, suf
         (["finetune", "--start", "m", "--genome", "a.fa"], "--genome is for training, and m is"),
         (["finetune", "--start", "m"], "no model 'm'; give a run folder"),
         (["probe", "m"], "no model 'm'; give a run folder"),
-        (["pretrain", "--replay", "m"], "m contains no run; make it with"),
+        (["pretrain", "--replay", "m"], "m contains no config.json; give a"),
         (["pretrain", "--from-llama", "m"], "m contains no config.json; give the folder of a"),
         (["probe", "m", "--budget-minutes", "1"], "--budget-minutes is for training, and m is"),
         (["probe", "m", "--tasks", "./a.csv", "-o", "a.csv"], "a.csv is in the tasks ./a.csv; w"),
