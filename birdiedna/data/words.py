@@ -61,11 +61,13 @@ def shared_words(rows: np.ndarray, others: Iterable[np.ndarray], every: int = 1)
     order = np.argsort(codes[known])
     wanted = codes[known][order]
     found = np.zeros(len(wanted), bool)
-    for block in _blocks(others):
+    for block in _blocks(others) if len(wanted) else ():
         other_codes, complete = word_codes(block)
-        # no 31-mer has the last code
-        other_codes = np.append(np.sort(other_codes[complete]), np.uint64(2**64 - 1))
-        found |= other_codes[np.searchsorted(other_codes, wanted)] == wanted
+        other_codes = np.sort(other_codes[complete])
+        # blocks in rows, not all rows in each block, which would grow as the square of a task
+        at = np.searchsorted(wanted, other_codes)
+        found[at[wanted.take(at, mode="clip") == other_codes]] = True
+    found = found[np.searchsorted(wanted, wanted)]  # of equal words only the first was found
     row = np.nonzero(known)[0][order]
     counts, hits = known.sum(1), np.bincount(row[found], minlength=len(codes))
     return np.where(counts, hits / np.maximum(counts, 1), np.nan)

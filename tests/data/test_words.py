@@ -73,6 +73,17 @@ def test_no_word_is_lost_between_blocks(monkeypatch, block):
     assert words.shared_words(rows, [contig]).tolist() == [1.0] * len(rows)
 
 
+def test_words_looked_up_are_those_of_the_others_once_not_of_the_rows_for_each_block(monkeypatch):
+    looked, search = [], np.searchsorted
+    rows = labelled(different(0, 200, 60)).tokens
+    monkeypatch.setattr(words, "_BLOCK_BASES", 60)
+    monkeypatch.setattr(
+        words.np, "searchsorted", lambda a, v: looked.append(len(v)) or search(a, v)
+    )
+    assert words.shared_words(rows, [rows]).tolist() == [1.0] * 200
+    assert sum(looked) == 2 * 200 * 30
+
+
 def test_forty_shared_bases_are_found_by_every_tenth_word():
     rng = random.Random(3)
     contig = "".join(rng.choices("ACGT", k=40))
