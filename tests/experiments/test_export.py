@@ -96,6 +96,7 @@ def test_a_fine_tuned_run_is_a_model_too_and_its_pooled_head_is_not_exported(run
 
 
 def test_bfloat16_rounds_and_halves_the_file(run, exported, tmp_path):
+    (tmp_path / "small").mkdir()
     small = export.export(run, tmp_path / "small", "bfloat16")
     sizes = [(f / "model.safetensors").stat().st_size for f in (small, exported)]
     assert sizes[0] < 0.7 * sizes[1]
@@ -197,6 +198,7 @@ def test_other_files_are_refused_in_one_line(exported, run, tmp_path, refused):
         ([bare, tmp_path / "x"], "stored without its weights"),
         ([tmp_path / "none", tmp_path / "x"], "no model"),
         ([exported, exported], "is not empty"),
+        ([exported, cut], "is not empty"),
         ([tmp_path, tmp_path / "x"], "contains no"),
     ):
         assert why in refused("export", *words)

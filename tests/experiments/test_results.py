@@ -18,7 +18,7 @@ from birdiedna.data import files, sample
 from birdiedna.data.files import digest
 from birdiedna.data.stored import sealed
 from birdiedna.evaluation import frames, metrics, statistics
-from birdiedna.experiments import collect, cost, prepare, profiles, results, runs
+from birdiedna.experiments import collect, cost, make, prepare, profiles, results, runs
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Stored, every_run, open_runs
 from birdiedna.experiments.sources import Sources
@@ -359,6 +359,16 @@ def test_a_book_without_the_reward_model_or_an_arm_is_refused_before_training(ch
     arms = {name: arm for name, arm in (tiny.PROFILE.pretrain | changed).items() if arm}
     with pytest.raises(ValueError, match=lacks):
         runs.check(runs.Live("own", replace(tiny.PROFILE, pretrain=arms, causal=())))
+
+
+def test_a_book_for_an_absent_device_is_refused_before_training_unless_all_runs_are_made(
+    monkeypatch,
+):
+    own = runs.Live("own", replace(tiny.PROFILE, device="gpu"))
+    with pytest.raises(ValueError, match="gpu was asked for and JAX found only cpu"):
+        runs.check(own)
+    monkeypatch.setattr(make, "finished", lambda *_: True)
+    runs.check(own)
 
 
 def entries(*there):
