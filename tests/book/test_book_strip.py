@@ -35,7 +35,8 @@ def test_stripping_keeps_source_tags_captions_and_needs_and_nothing_else():
     assert prose["metadata"] == {} and prose["source"] == ["# T\n", "x"]
     assert plain["metadata"]["birdiedna"] == {"needs": ["pretrain"]}
     assert plain["metadata"]["kernelspec"] == strip.KERNEL
-    assert first["id"] == "own" and len({first["id"], prose["id"], last["id"]}) == 3
+    ids = [cell["id"] for cell in (first, prose, last)]
+    assert ids[0] == "own" and len({*ids}) == 3 and all(ids)
 
 
 def test_check_changes_nothing_and_exits_1(tmp_path, capsys):

@@ -88,7 +88,8 @@ def test_marks_of_functions_and_of_files_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ['"Luck: x"', '"Runs:"', '"no topic"', "SAID", '"Runs: a", "b"', "text='Runs: a'", ""]
+    "text",
+    ['"Luck: x"', '"Runs: "', '"no topic"', "SAID", '"Runs: a", "b"', '"Runs: a", why=1', ""],
 )
 def test_a_mark_that_is_no_promise_is_refused_with_its_line(tmp_path, text):
     mark = f"import pytest\n@pytest.mark.promise({text})\ndef test_a(): ..."
