@@ -248,6 +248,9 @@ def _set_and_split(path: Path) -> tuple[str, str, str, bool]:
 def _by_task(name: str, files: Mapping[str, Path]) -> Iterator[tuple[str, TaskFiles]]:
     """Yield one task, or those named in the column `task` of the files."""
     known = {part: tables.tasks(file) for part, file in files.items()}
+    without = [file for file in files.values() if "task" not in tables.header(file)]
+    if without and any(known.values()):
+        raise ValueError(f"{without[0]}: other files of its task have a column 'task'; add it")
     for task in sorted({task for tasks in known.values() for task in tasks}):
         yield task, _of_files(_COMBINED, {p: f for p, f in files.items() if task in known[p]}, task)
     if not any(known.values()):

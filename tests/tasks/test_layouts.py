@@ -76,6 +76,15 @@ def test_a_task_may_lack_one_part_of_a_combined_table(tmp_path):
     assert found(tmp_path)["two"] == {"train": "train.csv"}
 
 
+@pytest.mark.parametrize("without", ["test.csv", "all.train.csv"])
+def test_a_split_without_the_column_of_tasks_is_no_task_of_its_own(tmp_path, without):
+    other = {"test.csv": "train.csv", "all.train.csv": "all.test.csv"}[without]
+    made(tmp_path, without)
+    made(tmp_path, other, text=COMBINED)
+    with pytest.raises(ValueError, match=f"{without}: other files of its task have a column"):
+        layouts.find_all(tmp_path)
+
+
 def test_gue_has_a_dev_part_and_groups_of_sets(tmp_path):
     made(tmp_path, *(f"GUE/EMP/H3/{part}.csv" for part in ("train", "dev", "test")))
     made(tmp_path, "GUE/mouse/0/dev.csv", "GUE/mouse/0/test.csv")
