@@ -332,6 +332,7 @@ def test_a_damaged_run_is_left_out_of_the_pack_and_the_others_are_packed(
     assert f"{name} is not packed" in caplog.text
     shutil.rmtree(elsewhere / "runs")
     assert {*remote.unpack(elsewhere, tmp_path / "packed")} == {r.name for r in plan.runs} - {name}
+    assert not [*elsewhere.rglob("*.safetensors")], "weights are stored once"
 
 
 @pytest.mark.usefixtures("worked")

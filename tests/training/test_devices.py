@@ -286,3 +286,14 @@ def test_an_accelerator_makes_runs_together_up_to_the_batch_of_the_papers_pretra
     assert [devices.runs_at_once(work) for work in (2 * batch, batch, batch // 8)] == [1, 1, 8]
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     assert devices.runs_at_once(batch // 8) == 1
+
+
+def test_compiled_programs_are_cached_where_jax_has_no_folder_for_them(tmp_path):
+    usual = jax.config.jax_compilation_cache_dir
+    try:
+        for known, kept in ((usual, usual), (None, str(tmp_path / "compiled"))):
+            jax.config.update("jax_compilation_cache_dir", known)
+            devices.enable_compilation_cache(tmp_path)
+            assert jax.config.jax_compilation_cache_dir == kept
+    finally:
+        jax.config.update("jax_compilation_cache_dir", usual)

@@ -198,14 +198,15 @@ def test_the_wall_time_of_a_stopped_run_does_not_depend_on_the_dates_of_its_file
 
 
 def test_a_run_in_one_session_records_the_energy_that_its_device_reports(tmp_path, monkeypatch):
-    readings = iter((1_000.0, 8_200.0, 0.0))
+    readings = iter((1_000.0, 8_200.0, 1.0, None, 0.0))
     monkeypatch.setattr(run_writer.devices, "joules", lambda: next(readings, 5.0))
     make(tmp_path / "run", {})
     assert run_folder.read(tmp_path / "run", "manifest")["joules"] == 7_200
     assert cost.kilowatt_hours(tmp_path / "run") == 0.002
+    make(tmp_path / "lost", {})  # the device no longer reports it
     interrupted(tmp_path / "other", {})
     make(tmp_path / "other", {})  # the energy of its first session is not known
-    assert cost.kilowatt_hours(tmp_path / "other") is None
+    assert all(cost.kilowatt_hours(tmp_path / name) is None for name in ("lost", "other"))
 
 
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
