@@ -227,6 +227,20 @@ def test_under_papermill_a_signal_leaves_a_saved_run_and_a_failed_command(tmp_pa
         assert saved.step == run_folder.events(place, "train")[-1]["step"] > 0
 
 
+@pytest.mark.promise("Runs: under papermill, too, a signal saves the run and fails the command")
+def test_the_other_signal_that_papermill_sends_a_kernel_is_no_second_one(monkeypatch):
+    monkeypatch.setattr(stop, "_kernel", object)
+    usual = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("ended at once"))
+    try:
+        with pytest.raises(KeyboardInterrupt), stop.watch() as ask:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.raise_signal(number)
+                assert ask().status == 128 + signal.SIGINT
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+
+
 @pytest.mark.promise("Runs: a second signal ends the process at once")
 def test_an_interrupt_is_one_line_and_the_usual_status(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["birdiedna", "data", "list"])
