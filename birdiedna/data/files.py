@@ -98,6 +98,7 @@ def replacing(path: Path) -> Iterator[Path]:
     A second writer of the file waits for the first; for locks see `locked`.
     """
     temporary = path.with_name(f"{path.name}.tmp")  # after a kill, the next call overwrites it
+    _not_a_link(temporary)
     with naming(path), locked(temporary):
         try:
             yield temporary
@@ -105,6 +106,12 @@ def replacing(path: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _not_a_link(path: Path) -> None:
+    """Remove a link at the place of a temporary: what it leads to would be written or emptied."""
+    if path.is_symlink():
+        path.unlink()
 
 
 class Busy(ValueError):
@@ -171,6 +178,7 @@ def whole(folder: Path) -> Iterator[Path]:
 @contextmanager
 def scratch(folder: Path, shown: Path) -> Iterator[None]:
     """Create an empty folder for this process alone and remove it at the end; errors as `sole`."""
+    _not_a_link(folder)
     with sole(folder, shown):
         own = folder.stat()
         try:

@@ -59,6 +59,18 @@ def test_a_folder_of_one_process_begins_empty_and_ends_with_it(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_link_at_the_place_of_a_temporary_does_not_lose_what_it_leads_to(tmp_path):
+    (kept := tmp_path / "kept").mkdir()
+    (kept / "file").write_text("mine")
+    (tmp_path / "own").symlink_to(kept)
+    with files.scratch(tmp_path / "own", tmp_path):
+        assert not [*(tmp_path / "own").iterdir()]
+    (tmp_path / "x.tmp").symlink_to(kept / "file")
+    with files.replacing(tmp_path / "x") as temporary:
+        temporary.write_text("other")
+    assert (kept / "file").read_text() == "mine" and not (tmp_path / "x").is_symlink()
+
+
 def test_of_two_writers_of_a_file_one_waits_and_each_writes_it_whole(tmp_path):
     begun, path = Event(), tmp_path / "x"
 
