@@ -98,7 +98,6 @@ def replacing(path: Path) -> Iterator[Path]:
     A second writer of the file waits for the first; for locks see `locked`.
     """
     temporary = path.with_name(f"{path.name}.tmp")  # after a kill, the next call overwrites it
-    _not_a_link(temporary)
     with naming(path), locked(temporary):
         try:
             yield temporary
@@ -106,12 +105,6 @@ def replacing(path: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-
-
-def _not_a_link(path: Path) -> None:
-    """Remove a link at the place of a temporary: what it leads to would be written or emptied."""
-    if path.is_symlink():
-        path.unlink()
 
 
 class Busy(ValueError):
@@ -136,6 +129,8 @@ def locked(path: Path, busy: str = "", folder: bool = False, create: bool = True
         held = True
         if folder:
             path.mkdir(parents=True, exist_ok=True)
+        elif path.is_symlink():
+            path.unlink()  # what it leads to would be written over
         handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT * create, 0o666)
         try:
             try:
@@ -178,7 +173,8 @@ def whole(folder: Path) -> Iterator[Path]:
 @contextmanager
 def scratch(folder: Path, shown: Path) -> Iterator[None]:
     """Create an empty folder for this process alone and remove it at the end; errors as `sole`."""
-    _not_a_link(folder)
+    if folder.is_symlink():
+        folder.unlink()  # what it leads to would be emptied
     with sole(folder, shown):
         own = folder.stat()
         try:
