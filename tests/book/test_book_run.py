@@ -342,6 +342,9 @@ def test_values_are_read_as_the_declared_type_and_one_without_is_refused(tmp_pat
     path.write_text(small_book.chapter("1").replace("seed: int = 0", "seed: float = 0.0"))
     for given, value in (("1e-3", 1e-3), (2, 2.0)):
         assert build.accepted([path], {"seed": given})[path] == {"seed": value}
+    path.write_text(small_book.chapter("1").replace("# any", "# 0 | 1"))
+    found = build.declared(path, ["mine"])
+    assert [one.choices for one in found.values()] == [("quick", "paper", "mine"), ("0", "1")]
     path.write_text(small_book.chapter("1").replace("seed: int = 0", "seed = 0"))
     with pytest.raises(ValueError, match="'seed' has the type None; annotate it"):
         build.declared(path)

@@ -233,7 +233,7 @@ def test_labelled_variants_are_compared_within_their_class_by_the_models_scores(
     harm = -variants.scored(model, genome, alleles[:20])["llr"].to_numpy()
     want = variant_sets.auroc(np.array([i % 2 for i in range(20)]), harm)
     assert row["low"] <= row["auroc"] == want <= row["high"]
-    np.testing.assert_allclose(labelled_variants.harm(model, changes[:20]), harm, atol=1e-5)
+    np.testing.assert_allclose(labelled_variants.harm(model, changes[:20]), harm, atol=1e-4)
 
 
 def test_measured_effects_are_correlated_within_their_element(ntp, genome, tmp_path):
