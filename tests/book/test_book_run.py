@@ -372,13 +372,13 @@ def test_a_failing_chapter_exits_1_and_names_chapter_and_cell(tmp_path, monkeypa
 
 
 def test_a_dying_kernel_is_a_failure_and_the_next_chapter_can_still_run(tmp_path):
+    dies = "os.mkdir('died')  # else this chapter was begun again", "os._exit(3)"
     chapters = {
-        "01_dies": small_book.chapter("import os", "os._exit(3)", "1"),
+        "01_dies": small_book.chapter("import os", "\n".join(dies), "1"),
         "02_good": small_book.chapter("1"),
     }
-    outcomes = build.run_book(
-        Order(keep_going=True, at_once=1), small_book.make(tmp_path, chapters)
-    )
+    order = Order(keep_going=True, at_once=1)
+    outcomes = build.run_book(order, small_book.make(tmp_path, chapters))
     assert states(outcomes) == {"01_dies": "failed", "02_good": "ran"}
     assert outcomes[0].why.startswith("code cell 3 of 4: DeadKernelError")
     assert outcomes[0].why.endswith("; for lack of memory? --at-once 1 needs least")
