@@ -93,6 +93,7 @@ def test_pages_are_rendered_again_only_after_a_change(built, monkeypatch, tmp_pa
 
     def jupyter_book(*given, edited):
         assert html.exists() == edited  # nothing of another build stays
+        assert not (tmp_path / "_build" / layout.RENDERED).exists()  # in case it is interrupted
         rendered.append(edited)
         html.mkdir(parents=True, exist_ok=True)
         (html / "index.html").touch()
