@@ -25,7 +25,9 @@ class Coverage(NamedTuple):
 
 
 def union(intervals: np.ndarray) -> np.ndarray:
-    """Merge half-open intervals, int64 (k, 2), k > 0, into disjoint sorted ones."""
+    """Merge half-open intervals, int64 (k, 2), into disjoint sorted ones."""
+    if not len(intervals):
+        return intervals
     ordered = intervals[np.argsort(intervals[:, 0], kind="stable")]
     reach = np.maximum.accumulate(ordered[:, 1])
     first = np.concatenate([[True], ordered[1:, 0] > reach[:-1]])
