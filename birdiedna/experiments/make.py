@@ -117,7 +117,7 @@ def work(suite: Sequence[RunSpec], place: Workplace, ask: stop.Ask) -> list[Path
         except Failed as error:
             if len(group) > 1:
                 most |= {spec.name: len(group) // 2 for spec in group}
-                groups = []  # are made anew
+                groups = []  # smaller ones
             elif place.failures is None:
                 raise error.__cause__ or error from None
             else:

@@ -214,7 +214,7 @@ def unpack(folder: Path, parts: Path) -> list[str]:
         new = [name for name in found if not run_folder.complete(plan.place(name))]
         (plan.folder / "runs").mkdir(exist_ok=True)
         locks = {name: plan.place(f"{name}.lock") for name in new}
-        for lock in filter(Path.exists, locks.values()):
+        for lock in filter(Path.exists, locks.values()):  # refused before any run is placed
             with run_writer.sole_writer(lock):
                 pass
         placed = []

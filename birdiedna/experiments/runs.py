@@ -49,6 +49,17 @@ class GenomeNumbers(NamedTuple):
     contigs: tuple[str, ...]
 
 
+class MarkedRows(NamedTuple):
+    """The rows of a task, and the fingerprint of each part, which takes long."""
+
+    rows: Task
+    marks: dict[str, str]
+
+
+def _marked(rows: Task) -> MarkedRows:
+    return MarkedRows(rows, {part: fingerprint(own) for part, own in rows.parts().items()})
+
+
 def open_runs(
     name: str,
     sources: Sources = Sources(),
@@ -197,7 +208,7 @@ class Live:
         arm. All data are checked; errors as in `finetuned`.
         """
         found, tuned = [], list(product(self.tasks(), (*arms, "random")))
-        every: dict[str, _Marked] = {}  # are read once, not for each run
+        every: dict[str, MarkedRows] = {}  # are read once, not for each run
         for finetune_seed, seed in product(self.settings.finetune_seeds, self.seeds):
             own = replace(self, seed=seed)
             if finetune_seed == self.settings.finetune_seeds[0]:
@@ -266,7 +277,7 @@ class Live:
         task: str,
         finetune_seed: int = 0,
         share: float | None = None,
-        rows: "_Marked | None" = None,
+        rows: MarkedRows | None = None,
     ) -> RunSpec:
         """The spec of `finetuned`; `share`, of the train rows, defaults to the profile's.
 
@@ -276,7 +287,7 @@ class Live:
         config = replace(config, share=share or config.share)
         return self._on_task(config, arm, task, finetune_seed, rows)
 
-    def probing(self, arm: str, task: str, rows: "_Marked | None" = None) -> RunSpec:
+    def probing(self, arm: str, task: str, rows: MarkedRows | None = None) -> RunSpec:
         """The spec of `probed`; `rows` as in `finetuning`."""
         config = replace(self.settings.probe, model=self.settings.finetune.model)
         return self._on_task(config, arm, task, given=rows)
@@ -287,7 +298,7 @@ class Live:
         arm: str,
         task: str,
         finetune_seed: int = 0,
-        given: "_Marked | None" = None,
+        given: MarkedRows | None = None,
     ) -> RunSpec:
         kind = "finetune" if isinstance(config, FinetuneConfig) else "probe"
         if not self.model:
@@ -405,17 +416,6 @@ class Live:
     def present(self) -> list[str]:
         """All tasks in the folder, whether or not they are compared."""
         return tasks.names(self.sources.tasks_path())
-
-
-class _Marked(NamedTuple):
-    """The rows of a task, and the fingerprint of each part, which takes long."""
-
-    rows: Task
-    marks: dict[str, str]
-
-
-def _marked(rows: Task) -> _Marked:
-    return _Marked(rows, {part: fingerprint(own) for part, own in rows.parts().items()})
 
 
 def _unfinished(left: Sequence[Mapping[str, Any]]) -> str:
