@@ -71,7 +71,10 @@ def _runs(
         files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")
         if (summary := profiles.summary(runs.settings)) and not jax.process_index():
             print(summary)
-        if given.arm != "random" and not (model or jax.process_index()):
+        if given.arm == "random" and not model:
+            if unread := _named(given, "genome", "validation", "shard_state"):
+                print(f"random weights are not pre-trained: without effect: {', '.join(unread)}")
+        elif not (model or jax.process_index()):
             if given.genome != SAMPLE:
                 lines = described_genome(runs.settings, sources)
                 print("\n  ".join([given.genome, *lines]))
@@ -82,10 +85,16 @@ def _runs(
 
 
 def _trained_already(given: argparse.Namespace, model: str, *options: str) -> None:
-    """Refuse options that say how a model is trained that exists."""
-    if named := [name for name in options if getattr(given, name) not in ("", None, False, SAMPLE)]:
-        option = f"--{named[0].replace('_', '-')}"
-        raise ValueError(f"{option} is for training, and {model} is trained; leave it out")
+    """Refuse options that say how a model is pre-trained that exists."""
+    if named := _named(given, *options):
+        said = f"{named[0]} is for pre-training, and {model} is trained already"
+        raise ValueError(f"{said}; leave it out")
+
+
+def _named(given: argparse.Namespace, *options: str) -> list[str]:
+    """Return those of some options that have another value than the usual one."""
+    usual = ("", 0, None, False, SAMPLE, "birdie")
+    return [f"--{n.replace('_', '-')}" for n in options if getattr(given, n) not in usual]
 
 
 def pretrain(given: argparse.Namespace) -> int:
@@ -117,7 +126,9 @@ def _losses(folder: Path) -> str:
 def finetune(given: argparse.Namespace) -> int:
     """`birdiedna finetune`; first prints what the rows are and what reading changed."""
     if given.start:
-        _trained_already(given, given.start, "genome", "validation", "from_llama")
+        trained = ("genome", "validation", "from_llama", "shard_state")
+        own = () if given.arm == "random" else ("arm", "seed")  # the seed of random weights
+        _trained_already(given, given.start, *trained, *own)
     sources = Sources(given.genome, given.tasks, given.validation, reading(given))
     with _runs(given, sources, given.start, tracker=given.track) as runs:
         task = chosen_task(sources, given.task)

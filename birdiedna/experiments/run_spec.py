@@ -89,7 +89,8 @@ class RunSpec:
             others = [change for change in changes if not change.startswith("finetune.share=")]
             changes = (*others, f"finetune.share={self.share}")
         words += "".join(option("set", change) for change in changes)
-        words += option("arm", self.arm) * (self.kind != "probe")
+        trained = start and self.start != "random"  # of an arm of its own
+        words += option("arm", self.arm) * (self.kind != "probe" and not trained)
         words += option("task", self.task) * bool(self.task) + f" --seed {self.seed}"
         words += f" --finetune-seed {self.finetune_seed}" * (self.kind == "finetune")
         words += self.options

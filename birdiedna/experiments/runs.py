@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from birdiedna import tasks
 from birdiedna.data import files
-from birdiedna.data.genome import Genome, order0_entropy
+from birdiedna.data.genome import Genome, listed_contigs, order0_entropy
 from birdiedna.data.labelled import fingerprint, subset
 from birdiedna.data.names import listed, quantity
 from birdiedna.director.director import Birdie
@@ -39,6 +39,8 @@ from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.probe import ProbeConfig
 
 _LOG = logging.getLogger(__name__)
+#: The tasks of sources that name none.
+_SAMPLE: dict[str, Any] = {"tasks": SAMPLE, "reading": tasks.Reading()}
 
 
 class GenomeNumbers(NamedTuple):
@@ -101,10 +103,19 @@ def open_runs(
     if results.exist(name) and kept and not model:
         if changes:
             raise ValueError(f"results {name} have settings of their own; leave out {changes[0]}")
+        how = {
+            "replay": replayed,
+            "from-llama": llama,
+            "track": tracker,
+            "shard-state": shard_state,
+        }
+        if unused := [option for option, value in how.items() if value]:
+            trained = f"--{unused[0]} is for training, and results {name} are trained"
+            raise ValueError(f"{trained}; leave it out")
         return Stored(name, sources, seed)
     settings = profiles.profile(name, changes)
-    how = ask, device, replayed, shard_state, llama, model, tracker
-    return Live(run_folder.profile_name(name), settings, sources, seed, *how)
+    more = ask, device, replayed, shard_state, llama, model, tracker
+    return Live(run_folder.profile_name(name), settings, sources, seed, *more)
 
 
 @dataclass(frozen=True)
@@ -256,7 +267,7 @@ class Live:
             data_notes=dict(genome.notes),
             base=self.settings.base,
             changes=profiles.changes_of(self.settings, "pretrain", arm),
-            options=replace(self.sources, tasks=SAMPLE, reading=tasks.Reading()).options(),
+            options=replace(self.sources, **_SAMPLE).options(),
         )
         if self.llama:
             begun = llama_start.read(Path(self.llama), self.seed)
@@ -307,6 +318,7 @@ class Live:
         if self.llama and arm == "random":
             raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")
         start = None if arm == "random" or self.model else self.pretraining(arm)
+        own = self._of(task)
         counts = {part: len(own.labels) for part, own in rows.parts().items()}
         if isinstance(config, FinetuneConfig):
             counts["train"] = len(subset(rows.train.labels, config.share, finetune_seed))
@@ -325,7 +337,7 @@ class Live:
             data_notes=rows.notes,
             base=self.settings.base,
             changes=profiles.changes_of(self.settings, kind, arm),
-            options=self._of(task).options(),
+            options=(own if start else replace(own, genome=SAMPLE, validation="")).options(),
             llama=self.llama,
             task=task,
             start=start.name if start else "random",
@@ -593,19 +605,22 @@ class Stored:
         mine: dict[str, str] = {}  # task -> mark, which takes long
         for folder in folders:
             manifest = run_folder.read(folder, "manifest", "data")
-            given = {}
-            if self.sources.genome != SAMPLE and "genome" in manifest["data"]:
+            made, given = manifest["data"], dict[str, Any]()
+            if self.sources.genome != SAMPLE and "genome" in made:
                 given["genome"] = read_genome(self.sources).fingerprint
-            if self.sources.tasks != SAMPLE and "task" in manifest:
+            if self.sources.validation and "task" not in manifest:
+                made |= run_folder.read(folder, "config", "validation")
+                given["validation"] = [*listed_contigs(self.sources.validation)]
+            if self.sources != replace(self.sources, **_SAMPLE) and "task" in manifest:
                 if (task := manifest["task"]) not in mine:
                     mine[task] = self._mark(task)
                 given["test"] = mine[task]
-            differ = [part for part, mark in given.items() if manifest["data"].get(part) != mark]
-            if differ:
+            if differ := [part for part, mark in given.items() if made.get(part) != mark]:
                 raise ValueError(
                     f"results {self.name}: {folder.name} was not made from this {differ[0]} data; "
-                    "leave out --genome and --tasks, or name the files it was made from; to show "
-                    f"your own runs, move {results.root() / self.name} away"
+                    "leave out --genome, --validation, --tasks and how rows are read, or give what "
+                    f"it was made from; to show your own runs, move {results.root() / self.name} "
+                    "away"
                 )
         return folders
 

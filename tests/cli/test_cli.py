@@ -246,12 +246,19 @@ def test_a_suggested_command_survives_the_shell(said, monkeypatch, tmp_path, suf
         (["finetune", "--arm", "birdy"], "unknown arm 'birdy'; choose one of birdie, ntp"),
         (["finetune", "--profile", "quik"], "did you mean 'quick'"),
         (["finetune", "--device", "tpu"], "tpu was asked for"),
-        (["finetune", "--start", "m", "--genome", "a.fa"], "--genome is for training, and m is"),
+        (["finetune", "--start", "m", "--genome", "a.fa"], "--genome is for pre-training, and m"),
+        (["finetune", "--start", "m", "--arm", "ntp"], "--arm is for pre-training, and m is"),
+        (["finetune", "--start", "m", "--seed", "1"], "--seed is for pre-training, and m is"),
+        (["finetune", "--start", "m", "--shard-state"], "--shard-state is for pre-training"),
+        (["finetune", "--start", "m", "--arm", "random", "--seed", "1"], "no model 'm'"),
         (["finetune", "--start", "m"], "no model 'm'; give a run folder"),
+        (["finetune", "--profile", "small", "--from-llama", "m"], "--from-llama is for training"),
+        (["pretrain", "--profile", "small", "--replay", "m"], "results small are trained; leave"),
+        (["pretrain", "--profile", "small", "--track", "tensorboard"], "--track is for training"),
         (["probe", "m"], "no model 'm'; give a run folder"),
         (["pretrain", "--replay", "m"], "m contains no config.json; give a"),
         (["pretrain", "--from-llama", "m"], "m contains no config.json; give the folder of a"),
-        (["probe", "m", "--budget-minutes", "1"], "--budget-minutes is for training, and m is"),
+        (["probe", "m", "--budget-minutes", "1"], "--budget-minutes is for pre-training, and m"),
         (["probe", "m", "--tasks", "./a.csv", "-o", "a.csv"], "a.csv is in the tasks ./a.csv; w"),
         (["probe", "m", "--tasks", ".", "-o", "a.csv"], "a.csv is in the tasks .; write"),
     ],
@@ -277,6 +284,14 @@ def test_whoever_gives_rows_and_no_genome_is_told_that_the_arm_is_of_the_sample(
     given = parser.parser().parse_args(["finetune", *words])
     with train._runs(given, Sources(given.genome, given.tasks)):
         assert ("birdie is pre-trained on the embedded sample" in capsys.readouterr().out) == told
+
+
+def test_random_weights_say_that_they_read_no_genome(capsys):
+    given = parser.parser().parse_args(["finetune", "--arm", "random", "--genome", "absent.fa"])
+    sources = Sources(given.genome, validation="8")
+    with train._runs(given, sources) as runs:
+        assert "not pre-trained: without effect: --genome\n" in capsys.readouterr().out
+        assert "absent.fa" not in runs.finetuning("random", "promoter_all").command()
 
 
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")

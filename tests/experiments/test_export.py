@@ -283,7 +283,7 @@ def test_fine_tuning_starts_from_a_model_by_name_with_its_sizes_and_its_mask(
     model = models.load(run)
     assert manifest["data"]["start"] == weights.fingerprint(model.net)
     assert (manifest["arm"], config["start"], config["bidirectional"]) == ("birdie", run.name, True)
-    assert manifest["command"].endswith("--start model")
+    assert manifest["command"].endswith("--start model") and "--arm" not in manifest["command"]
     spec = open_runs("tiny", model="eighth-ntp").finetuning("birdie", "promoter_tata")
     assert (spec.arm, spec.config.bidirectional, spec.config.model.width) == ("ntp", False, 512)
     assert "no model 'nothing'" in refused(*words, "nothing")

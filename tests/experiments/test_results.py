@@ -23,6 +23,7 @@ from birdiedna.experiments import plan as plans
 from birdiedna.experiments.runs import Stored, every_run, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.figures import show
+from birdiedna.tasks import Reading
 from birdiedna.training import environment, finetune, pretrain, run_folder
 from birdiedna.training.metrics import best_evaluation
 from book._ext import build
@@ -265,6 +266,10 @@ def test_nothing_is_trained_for_results_and_other_data_are_refused(stored, folde
     assert open_runs("far", same).pretrained("ntp").parent == stored
     with pytest.raises(ValueError, match="not made from this genome data"):
         open_runs("far", Sources(str(sample.GENOME))).pretrained("ntp")
+    with pytest.raises(ValueError, match="not made from this validation data"):
+        open_runs("far", Sources(validation="first")).pretrained("ntp")
+    with pytest.raises(ValueError, match="not made from this test data"):
+        open_runs("far", Sources(reading=Reading(length=5))).finetuned("ntp", "one")
     with pytest.raises(ValueError, match="not made from this test data"):
         tasks = Sources(tasks=str(_other_rows(folder)))
         open_runs("far", tasks).finetuned("ntp", "one")
