@@ -115,10 +115,10 @@ def check(given: argparse.Namespace) -> int:
     """
     if not given.path:
         raise ValueError("`birdiedna data check` needs a FASTA file or a folder of tasks")
-    how, wrong = reading(given), []
+    how, rows, wrong = reading(given), False, []
     for text in given.path:
         try:
-            _check(text, how)
+            rows |= _check(text, how)
         except (ValueError, OSError) as error:
             if len(given.path) == 1:
                 raise
@@ -126,11 +126,16 @@ def check(given: argparse.Namespace) -> int:
             print(f"not usable: {error}")
     if wrong:
         raise ValueError(f"{len(wrong)} of {len(given.path)} cannot be used: {listed(wrong, 30)}")
+    if how != Reading() and not rows:
+        raise ValueError("no labelled rows are given; leave out the options on how rows are read")
     return 0
 
 
-def _check(text: str, how: Reading) -> None:
-    """Describe a path; contig lengths of a fetched genome must be those of its catalogue entry."""
+def _check(text: str, how: Reading) -> bool:
+    """Describe a path, and return whether it contains labelled rows.
+
+    Contig lengths of a fetched genome must be those of its catalogue entry.
+    """
     path = cache.located(text)
     entry = next((e for e in catalog.ENTRIES if e.name == text.partition(":")[0]), None)
     if entry and entry.kind == "genome" and path != Path(text):
@@ -143,10 +148,11 @@ def _check(text: str, how: Reading) -> None:
         print(f"{entry.name}: {quantity(len(found), 'contigs')}, lengths as expected")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; give one that exists")
-    if path.is_dir() or tables.is_labelled(path):
+    if rows := path.is_dir() or tables.is_labelled(path):
         _describe_tasks(path, text, how)
     else:
         _describe_genome(path, text)
+    return rows
 
 
 def reading(given: argparse.Namespace) -> Reading:
@@ -234,12 +240,13 @@ def _print_contigs(found: Genome, held: Container[str]) -> None:
 
 def audit(given: argparse.Namespace) -> int:
     """`birdiedna data audit`."""
-    path = Sources(tasks=given.tasks).tasks_path()
-    if interval_audit.has_intervals(path):
+    path, how = Sources(tasks=given.tasks).tasks_path(), reading(given)
+    rows = given.genome or how != Reading()  # which are read, and not only their coordinates
+    if interval_audit.has_intervals(path) and not rows:
         print(interval_audit.report(interval_audit.of_folder(path)))
     else:
         read = read_genome(Sources(given.genome)) if given.genome else None
-        cards = task_audit.of_folder(path, read, not given.no_baselines, reading(given))
+        cards = task_audit.of_folder(path, read, not given.no_baselines, how)
         print(task_audit.report(cards))
     return 0
 

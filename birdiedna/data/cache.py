@@ -62,6 +62,8 @@ def fetch(
       OSError: another HTTP status, or the cache or disk is not writable.
     """
     entry, parts = _entry_of(what)
+    if parts and contigs:
+        raise ValueError(f"{what} names parts, and --contigs others; leave one out")
     folder = _folder(entry)
     chosen = _chosen(entry, contigs or parts)
     given = _given(entry, chosen, from_file)

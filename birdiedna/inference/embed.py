@@ -39,9 +39,12 @@ def embed(
       base also position (0-based, in the sequence) and base.
 
     Raises:
-      ValueError: unknown pooling, layer or `long`, `rows` below 1, or a sequence is empty or too
-        long.
+      ValueError: unknown pooling, layer or `long`, pooling per base, `rows` below 1, or a sequence
+        is empty or too long.
     """
+    if per_base and pooling != "mean":
+        raise ValueError(f"pooling {pooling!r} gives one vector per sequence, and per_base one per "
+                         "base; leave one out")  # fmt: skip
     how = probe.ProbeConfig(2, model.net.config, pooling, layer, model.bidirectional)
     function = _each_base if per_base else partial(probe.pooled, pooling=how.pooling)
     read = partial(function, model.net, layer=how.layer, bidirectional=how.bidirectional)

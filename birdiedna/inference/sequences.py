@@ -53,11 +53,13 @@ def read(
     path, empty = Path(path), True
     notes = Counter() if notes is None else notes
     if genome:
-        records = _of_intervals(path, genome)
+        records, is_table = _of_intervals(path, genome), False
     else:
         with files.opened(path, "sequence") as file:
-            is_fasta = file.read(512).lstrip()[:1] in b">;"
-        records = _of_fasta(path, notes) if is_fasta else _of_table(path, columns, notes)
+            is_table = file.read(512).lstrip()[:1] not in b">;"
+        records = _of_table(path, columns, notes) if is_table else _of_fasta(path, notes)
+    if not is_table and (given := columns.sequence or columns.name):
+        raise ValueError(f"{path} is no table and has no column {given!r}; leave the option out")
     for record in records:
         require_bases(record)
         empty = False

@@ -95,13 +95,9 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     ValueError if a file fails the checks of `tables` or `encode`, a class has no train rows,
     intervals have no reference, or the rows cannot be split.
     """
-    reference = reading.reference
-    if reference and files.layout != layouts.INTERVALS:
-        raise ValueError(
-            f"--reference {reference} is for intervals, but this task is {files.layout}; leave it "
-            "out"
-        )
     columns, words = reading.columns, _words(files)
+    if useless := _unused(files.layout, reading):
+        raise ValueError(f"{useless}, but this task is {files.layout}; leave it out")
     numbers = dict(columns.labels) or {word: i for i, word in enumerate(words)}
     texts, counts = _texts(files, reading, words, numbers)
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
@@ -145,6 +141,20 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
         "read": counts,
     }
     return _described(Task(train, validation, test, classes, notes))
+
+
+def _unused(layout: str, reading: Reading) -> str:
+    """Return an option that does not concern files of this layout and what it is for, or ""."""
+    columns = reading.columns
+    kinds = {
+        "intervals": {"reference": reading.reference, "skip-missing": reading.skip_missing},
+        "tables": {f"{role}-column": vars(columns)[role] for role in ("sequence", "label", "name")},
+    }
+    of = {layouts.TEXTS: [*kinds], layouts.INTERVALS: ["tables"]}.get(layout, ["intervals"])
+    given = ((kind, name, own) for kind in of for name, own in kinds[kind].items() if own)
+    return next(
+        (f"--{n} {v}".removesuffix(" True") + f" is for {kind}" for kind, n, v in given), ""
+    )
 
 
 def _texts(

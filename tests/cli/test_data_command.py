@@ -237,10 +237,19 @@ def test_audit_prints_what_it_found(said):
     assert audit.report(audit.of_folder(path, human, False)) in said(*words, "--genome", "sample")
 
 
-def test_audit_of_interval_files(tmp_path, said):
+def test_audit_of_interval_files(tmp_path, said, refused):
     for part, start in (("train", 0), ("test", 5)):
         for label in ("negative", "positive"):
             text = f"id,region,start,end,strand\n0,chr1,{start},{start + 10},+\n"
             (tmp_path / f"mine.{part}.{label}.csv.gz").write_bytes(gzip.compress(text.encode()))
-    found = interval_audit.of_folder(tmp_path)
-    assert interval_audit.report(found) in said("data", "audit", "--tasks", tmp_path)
+    found, words = interval_audit.of_folder(tmp_path), ["data", "audit", "--tasks", tmp_path]
+    assert interval_audit.report(found) in said(*words)
+    for more in (["--genome", "sample"], ["--length", "5"]):  # are of rows, which are read then
+        assert "intervals contain no sequence; give their genome" in refused(*words, *more)
+
+
+def test_how_rows_are_read_is_no_option_of_a_genome(tmp_path, said, refused):
+    genome, rows = sample.GENOME, written(tmp_path, TABLE, "rows.csv")
+    assert "no labelled rows are given" in refused("data", "check", genome, "--length", "5")
+    assert "8 rows" in said("data", "check", genome, rows, "--length", "9")
+    assert "and --contigs others" in refused("data", "fetch", "GRCh38:chr20", "--contigs", "chrX")

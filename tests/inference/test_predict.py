@@ -194,6 +194,11 @@ def test_verbs_write_what_the_functions_give(tuned, birdie, test_rows, tmp_path,
     assert out.count(f"{len(test_rows)} sequences") == 2
 
 
+def test_a_pooling_of_vectors_per_base_is_refused(birdie, test_rows):
+    with pytest.raises(ValueError, match="pooling 'start' gives one vector per sequence"):
+        next(embed.embed(models.load(birdie), test_rows, per_base=True, pooling="start"))
+
+
 @pytest.mark.parametrize("long", ["tile", "centre", "refuse"])
 def test_a_record_without_bases_is_refused(tuned, birdie, test_rows, long):
     records = [test_rows[0], test_rows[1]._replace(tokens=test_rows[1].tokens[:0], place="mine")]

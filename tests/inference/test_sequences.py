@@ -54,6 +54,9 @@ def test_columns_are_named_as_for_fine_tuning(tmp_path, header, columns):
     (found,) = sequences.read(path, columns=columns)
     assert vocab.decode(found.tokens) == "ACGT"
     assert found.name == ("1" if header == "id,seq" else "first")
+    for chosen in filter(Columns().__ne__, [columns]):
+        with pytest.raises(ValueError, match="is no table and has no column '(dna|id)'; leave"):
+            next(sequences.read(written(tmp_path, ">a\nACGT\n", "a.fa"), columns=chosen))
 
 
 @pytest.mark.promise("Bad input: what reading changes is counted and reported")

@@ -443,6 +443,10 @@ def test_a_label_map_numbers_the_classes_of_intervals_and_their_names(intervals)
         load(folder, columns=Columns(labels=(("negative", 0), ("other", 1))), **how)
 
 
-def test_a_reference_for_rows_that_have_sequence_is_refused(own):
+def test_a_reference_for_rows_that_have_sequence_is_refused(own, intervals):
     with pytest.raises(ValueError, match="--reference a.fa .* a file for each part"):
         load(own, reference="a.fa")
+    with pytest.raises(ValueError, match="--skip-missing is for intervals, .* each part"):
+        load(own, skip_missing=True)
+    with pytest.raises(ValueError, match="--name-column id is for tables, .* intervals of each"):
+        load(intervals[0], columns=Columns(name="id"), reference=intervals[1])
