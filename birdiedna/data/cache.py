@@ -87,6 +87,11 @@ def fetched(entry: Entry) -> int:
     return sum(is_intact(folder / file.path, file) for file in entry.files)
 
 
+def entry_at(folder: Path) -> Entry | None:
+    """Return the entry whose folder in the cache this is."""
+    return next((entry for entry in catalog.ENTRIES if _folder(entry) == folder), None)
+
+
 def _folder(entry: Entry) -> Path:
     return files.default_cache() / "data" / entry.name
 
@@ -265,7 +270,10 @@ _REMEDY = "the file is damaged or a different one; download it again, or from an
 
 
 def check(path: Path, file: File, source: str) -> None:
-    """Refuse (ValueError) a file of another kind than its suffix says, another size or checksum."""
+    """Refuse (ValueError) a file of another kind than its suffix says, another size or checksum.
+
+    Without a pinned checksum, gzip data are unpacked, which checks their own.
+    """
     _check_kind(path, file, source)
     size = path.stat().st_size
     if file.bytes is not None and size != file.bytes:
@@ -275,6 +283,18 @@ def check(path: Path, file: File, source: str) -> None:
         found = files.digest(path, kind)
         if found != value:
             raise ValueError(f"{source}: {kind} is {found}, expected {value}; {_REMEDY}")
+    elif _is_gzip(path):
+        try:
+            with files.opened(path, "text") as text:
+                while text.read(1 << 20):
+                    pass
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(path), source)) from error
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as opened:
+        return opened.read(len(files.GZIP)) == files.GZIP
 
 
 def _check_kind(path: Path, file: File, source: str) -> None:

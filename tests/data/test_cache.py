@@ -140,6 +140,33 @@ def test_an_entry_without_address_says_how_to_give_its_file():
         fetch("GUE")
 
 
+@pytest.mark.promise("Bad input: a truncated, altered or wrong download is refused")
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda whole: whole[: len(whole) * 2 // 5], "cut short"),
+        (lambda whole: whole[:-4], "cut short"),
+        (lambda whole: whole[:500] + b"\0" * 9 + whole[509:], "damaged"),
+        (lambda whole: gzip.compress(PAGE), "a web page"),
+        (lambda whole: gzip.compress(whole), "compressed twice"),
+    ],
+)
+def test_gzip_data_without_a_pinned_checksum_are_checked_to_their_end(
+    server, tmp_path, damage, message, given
+):
+    whole = gzip.compress(BODY)
+    url = server.at("/my.fa.gz", Play(damage(whole)), Play(whole))
+    mine = tmp_path / "mine"
+    mine.write_bytes(damage(whole))
+    with pytest.raises(ValueError, match=f"^{mine if given else url}: .*{message}"):
+        fetch(entry(url, path="my.fa.gz"), from_file=mine if given else None)
+    assert nothing_is_accepted(tmp_path)
+    mine.write_bytes(whole)  # is not held against the damaged one
+    path = fetch(entry(url, path="my.fa.gz"), from_file=mine if given else None)
+    assert path.read_bytes() == whole
+
+
 # Genomes by chromosomes.
 
 
