@@ -1,7 +1,7 @@
 """The catalogue: genomes, tasks and weights that can be fetched, read from `catalog.toml`."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -140,3 +140,27 @@ def other_lengths(entry: Entry, contigs: Iterable[tuple[str, int]]) -> list[str]
         if name in found and found[name] != length
     ]
     return ([f"contigs missing: {', '.join(missing)}"] if missing else []) + differ
+
+
+def other_rows(entry: Entry, task: str, lengths: Mapping[str, Sequence[int]]) -> list[str]:
+    """Return how row lengths in bases, by split, differ from those of an entry of tasks.
+
+    Also where the publisher's card differs.
+    """
+    known = next((rows for rows in entry.rows if rows.task == task), None)
+    if known is None:
+        return []
+    lines = []
+    for part, expected, card in (("train", known.train, known.card), ("test", known.test, None)):
+        count, low, high = len(lengths[part]), min(lengths[part]), max(lengths[part])
+        published = f" (its card says {card:,})" if card else ""
+        if count != expected:
+            lines.append(f"{count:,} {part} rows; {entry.name} has {expected:,}{published}")
+        elif card:
+            lines.append(
+                f"{count:,} {part} rows, as expected; the card of {entry.name} says {card:,}"
+            )
+        if known.length and (low, high) != (known.length, known.length):
+            span = f"{low:,}" + f" to {high:,}" * (low < high)
+            lines.append(f"{part} rows of {span} bases; {entry.name} has {known.length:,}")
+    return lines

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from birdiedna import tasks
-from birdiedna.data import fasta, files, labelled, sample
+from birdiedna.data import catalog, fasta, files, labelled, sample
 from birdiedna.data import genome as genomes
-from birdiedna.data.cache import located
+from birdiedna.data.cache import entry_at, located
 from birdiedna.data.chromosomes import is_chromosome
 from birdiedna.data.genome import Genome, Split, contigs_named
 from birdiedna.data.names import listed, option
@@ -189,8 +189,15 @@ def read_task(settings: Profile, sources: Sources, name: str) -> Task:
 
 
 def read_whole(path: Path, name: str, reading: Reading) -> Task:
-    """Train, validation and test rows of a task, not cropped; errors as in `read_task`."""
+    """Train, validation and test rows of a task, not cropped; errors as in `read_task`.
+
+    If the task is of the catalogue, remarks say where its rows differ.
+    """
     found = tasks.read(tasks.find(path, name), reading)
+    if (entry := entry_at(path)) and not reading.length:
+        train = [rows.lengths for rows in (found.train, found.validation) if rows]
+        bases = {"train": np.concatenate(train).tolist(), "test": found.test.lengths.tolist()}
+        found.notes["remarks"] += catalog.other_rows(entry, name, bases)
     try:
         task = tasks.with_validation(found)
     except ValueError as error:

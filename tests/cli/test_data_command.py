@@ -166,6 +166,20 @@ def test_check_compares_a_genome_with_the_lengths_of_its_entry(capsys, said):
     assert "all contigs of chr20.fa.gz are held out for testing" in error
 
 
+def test_check_compares_rows_with_those_of_their_entry(tmp_path, said):
+    folder = tmp_path / "mine" / "promoter_all"
+    folder.mkdir(parents=True)
+    for part in ("train", "test"):
+        (folder / f"{part}.fna").write_text(FNA)
+    words = ["nt_revised:promoter_all", "--length", 10]
+    said("data", "fetch", words[0], "--from-file", tmp_path / "mine")
+    out = said("data", "check", words[0])
+    assert "12 train rows; nt_revised has 30,000\n" in out
+    assert "test rows of 20 bases; nt_revised has 300\n" in out
+    assert "nt_revised has" not in said("data", "check", *words)  # cut on purpose
+    assert "nt_revised has" not in said("data", "check", tmp_path / "mine")  # one's own rows
+
+
 def test_list_has_a_line_for_every_entry(said):
     lines = {line.split()[0]: line for line in said("data", "list").splitlines()}
     assert {entry.name for entry in catalog.ENTRIES} <= {*lines}

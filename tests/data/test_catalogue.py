@@ -77,6 +77,37 @@ def test_other_lengths_are_named():
     assert not catalog.other_lengths(catalog.named("GRCh37"), [("chr20", 63_025_520)])
 
 
+@pytest.mark.parametrize(
+    ("task", "train", "test", "expected"),
+    [
+        ("promoter_tata", [300] * 5062, [300] * 212, []),
+        ("promoter_tata", [300] * 5062, [300] * 211, ["211 test rows; nt_revised has 212"]),
+        (
+            "promoter_tata",
+            [299] + [300] * 5061,
+            [300] * 212,
+            ["train rows of 299 to 300 bases; nt_revised has 300"],
+        ),
+        (
+            "H3K4me3",
+            [1000] * 17468,
+            [1000] * 776,
+            ["17,468 train rows, as expected; the card of nt_revised says 30,000"],
+        ),
+        (
+            "H3K4me3",
+            [1000] * 30000,
+            [1000] * 776,
+            ["30,000 train rows; nt_revised has 17,468 (its card says 30,000)"],
+        ),
+        ("mine", [300], [300], []),
+    ],
+)
+def test_other_rows_and_a_wrong_card_are_named(task, train, test, expected):
+    entry = catalog.named("nt_revised")
+    assert catalog.other_rows(entry, task, {"train": train, "test": test}) == expected
+
+
 def test_the_revised_tasks_are_those_of_the_task_table():
     entry = catalog.named("nt_revised")
     known = {task.name for task in tasks.TASKS}
