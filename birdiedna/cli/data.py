@@ -1,6 +1,7 @@
 """`birdiedna data`: list, fetch, check, audit and build genomes and tasks."""
 
 import argparse
+import json
 from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
@@ -254,17 +255,17 @@ def audit(given: argparse.Namespace) -> int:
 def build_task(given: argparse.Namespace) -> int:
     """`birdiedna data build`: build a task and print its summary."""
     chosen = _elements(given)
-    plan = build.Plan(
-        genome.listed_contigs(given.held_out), given.seed, given.rows, given.skip_missing
-    )
     read = fasta.read(cache.located(given.genome))
+    held_out = genome.listed_contigs(given.held_out, read)
+    plan = build.Plan(held_out, given.seed, given.rows, given.skip_missing)
     records = build.build(read, chosen, given.task, given.out, plan, given.decoys)
     for name, record in records.items():
         print(f"{given.out / name}\n{build.summary(record)}")
     place = option("tasks", str(given.out))
     print(f"use it: birdiedna finetune{place}{option('task', given.task)}")
     if plan.held_out != HELD_OUT:
-        change = shell(f"pretrain.held_out={','.join(plan.held_out)}")
+        names = json.dumps(held_out) if "," in "".join(held_out) else ",".join(held_out)
+        change = shell(f"pretrain.held_out={names}")
         print(f"to pre-train without the contigs of its test rows: --set {change}")
     return 0
 

@@ -184,11 +184,16 @@ def load(path: Path | str) -> Genome:
 _PART = re.compile(r"(.+):(\d{1,10})-(\d{1,10})")
 
 
-def listed_contigs(text: str) -> tuple[str, ...]:
+def listed_contigs(text: str, genome: Genome | None = None) -> tuple[str, ...]:
     """Split a list of contigs and parts of contigs, separated by commas or blanks.
 
-    ValueError if a number in a part contains commas, as in chr8:1-5,000.
+    Those of `genome` may have commas in their names. ValueError if a number in a part contains
+    commas, as in chr8:1-5,000.
     """
+    names = _names(genome.contigs) if genome else ()
+    own = "|".join(re.escape(name) for name in names if re.search(r"[,\s]", name))
+    if own and re.search(listed := rf"(?:{own})(?::\d+-\d+)?(?![^,\s])", text):
+        return tuple(re.findall(rf"{listed}|[^,\s]+", text))
     if number := re.search(r":(\d+-)?(\d{1,3}(,\d{3})+)(?!\d)", text):
         plain = number[2].replace(",", "")
         raise ValueError(f"{text!r}: a comma separates contigs; write {plain}")

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from birdiedna import tasks
 from birdiedna.data import files
-from birdiedna.data.genome import Genome, listed_contigs, order0_entropy
+from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint, subset
 from birdiedna.data.names import listed, quantity
 from birdiedna.director.director import Birdie
@@ -610,7 +610,7 @@ class Stored:
                 given["genome"] = read_genome(self.sources).fingerprint
             if self.sources.validation and "task" not in manifest:
                 made |= run_folder.read(folder, "config", "validation")
-                given["validation"] = [*listed_contigs(self.sources.validation)]
+                given["validation"] = [*sources.validation(self.settings, self.sources)]
             if self.sources != replace(self.sources, **_SAMPLE) and "task" in manifest:
                 if (task := manifest["task"]) not in mine:
                     mine[task] = self._mark(task)

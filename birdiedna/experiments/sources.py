@@ -127,18 +127,20 @@ def split(settings: Profile, sources: Sources) -> Split:
 
 def validation(settings: Profile, sources: Sources) -> tuple[str, ...]:
     """The contigs for held-out loss: those named, the sample's own, or a default for any genome."""
-    if sources.validation:
-        return genomes.listed_contigs(sources.validation)
-    if sources.genome == SAMPLE:
+    if sources.genome == SAMPLE and not sources.validation:
         return sample.VALIDATION
     config = next(iter(settings.pretrain.values()))
     least = config.slots + config.evaluation_rows - 1  # bases with that many windows
-    return _default(*_genome_file(sources), config.validation, config.held_out, least)
+    how = config.validation, config.held_out, least
+    return _validation(*_genome_file(sources), sources.validation, *how)
 
 
 @lru_cache(maxsize=8)  # is asked for each of thousands of runs, and may read every base
-def _default(path: Path, changed: int, *how: Any) -> tuple[str, ...]:
-    return genomes.default_validation(_genome(path, changed), *how)
+def _validation(path: Path, changed: int, named: str, *how: Any) -> tuple[str, ...]:
+    found = _genome(path, changed)
+    return (
+        genomes.listed_contigs(named, found) if named else genomes.default_validation(found, *how)
+    )
 
 
 def described_genome(settings: Profile, sources: Sources) -> list[str]:

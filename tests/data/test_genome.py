@@ -233,6 +233,15 @@ def test_commas_and_blanks_divide_names_and_not_thousands(text, plain):
         genomes.listed_contigs(text)
 
 
+def test_contigs_whose_names_contain_commas_are_listed_like_others():
+    odd = ("a,b", "a,bc", "c=d:1", "x|y", "a")
+    genome = genomes.assemble(np.full(50, vocab.A, np.uint8), [(name, 10) for name in odd], "x")
+    parts = tuple(f"{name}:2-5" for name in odd)
+    assert genomes.listed_contigs(",".join((*odd, *parts)), genome) == (*odd, *parts)
+    found = genomes.contigs_named(genome, (*odd, *parts))
+    assert [contig.name for contig in found] == [*odd, *parts]
+
+
 def test_split_keeps_held_out_chromosomes_out_of_training_and_takes_named_contigs_only():
     split = genomes.split(tables(), ["chr8"])
     assert split.held_out == ("20", "chr22:5-9")
