@@ -1,4 +1,4 @@
-"""Chromosomes by their many names: chr20, 20, hs20, NC_000020.11, CM000682.2, chr20:1-1000.
+"""Chromosomes by their many names: chr20, 20, hs20, HSA20, NC_000020.11, CM000682.2, chr20:1-1000.
 
 Scaffolds of held-out chromosomes are recognised by their accession.
 """
@@ -9,7 +9,7 @@ import re
 HELD_OUT = ("chr20", "chr21", "chr22")
 
 _NUMBER = r"0*(?P<number>\d{1,2}|[XYM]|MT)"
-_WORD = r"(?:hs|(?:hs)?chr(?:om(?:osome)?)?)"
+_WORD = r"(?:hsa?|(?:hsa?)?chr(?:om(?:osome)?)?)"
 _PREFIXED = re.compile(rf"(?<![a-z0-9]){_WORD}[_-]?{_NUMBER}(?![a-z0-9])", re.I)
 _BARE = re.compile(rf"{_NUMBER}(\.\d+)?(?=$|:)", re.I)
 _ACCESSION = re.compile(

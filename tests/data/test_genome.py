@@ -184,6 +184,7 @@ NAMINGS = {
     "words": [f"chromosome{i}" for i in (*range(1, 23), "X", "Y")],
     "capitals": [f"CHR{i}" for i in (*range(1, 23), "X", "Y")],
     "hs": [f"hs{i}" for i in (*range(1, 23), "X", "Y")],
+    "hsa": [f"HSA{i}" for i in (*range(1, 23), "X", "Y")],
 }
 
 
