@@ -161,7 +161,12 @@ def _take(entry: Entry, file: File, folder: Path, given: dict[File, Path]) -> No
     if file in given:
         part = _part(target)
         download.discard(part)
-        shutil.copyfile(given[file], part)
+        try:
+            with files.room(part.parent, given[file].stat().st_size):
+                shutil.copyfile(given[file], part)
+        except BaseException:
+            download.discard(part)
+            raise
         _accept(part, target, file, file, str(given[file]))
     elif not is_intact(target, file):
         target.unlink(missing_ok=True)
@@ -172,7 +177,8 @@ def _take(entry: Entry, file: File, folder: Path, given: dict[File, Path]) -> No
             raise ConnectionError(f"{error}; {hint}") from error
     if not _is_ready(entry, file, folder):
         try:
-            folders = download.unpack(target, folder, entry.layout, entry.tasks)
+            with files.room(folder, target.stat().st_size):
+                folders = download.unpack(target, folder, entry.layout, entry.tasks)
         except ValueError:
             # Otherwise its recorded checksum would refuse an intact copy.
             target.unlink()
@@ -259,7 +265,8 @@ def _joined(folder: Path, paths: Sequence[Path], total: int) -> Path:
     if not is_whole():
         with fasta.locked(folder / ".lock", _WAITING.format(folder.name)):
             if not is_whole():  # another process may have made it meanwhile
-                with files.replacing(target) as part, part.open("wb") as whole:
+                room = files.room(folder, size)
+                with room, files.replacing(target) as part, part.open("wb") as whole:
                     whole.writelines(path.read_bytes() for path in paths)
     return target
 

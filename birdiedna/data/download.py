@@ -240,7 +240,8 @@ def _extent(url: str, answer: requests.Response, part: Path, kept: _Kept) -> tup
                 "unnoticed; download it by hand and give it with --from-file"
             )
         discard(part)
-        _note(part).write_text(json.dumps({"url": url, "version": version, "total": total}))
+        with files.room(part.parent, total or _BLOCK):
+            _note(part).write_text(json.dumps({"url": url, "version": version, "total": total}))
         return 0, total
     extent = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
     if answer.status_code == 206 and extent and version in ("", kept.version) and kept.bytes:
@@ -253,11 +254,12 @@ def _extent(url: str, answer: requests.Response, part: Path, kept: _Kept) -> tup
 
 def _receive(answer: requests.Response, part: Path, start: int, total: int | None) -> None:
     """Append the raw body and check that it is complete."""
-    files.check_room(part.parent, (total or start) - start)
     name, reported = part.name.removesuffix(".part"), start
     step = max((total or 0) // 10, _LINE_BYTES)
-    bar = tqdm(total=total, initial=start, disable=None, desc=name, unit="B", unit_scale=True)
-    with part.open("ab" if start else "wb") as file, bar:
+    room = files.room(part.parent, total - start if total else _BLOCK)
+    look = {"desc": name, "unit": "B", "unit_scale": True, "disable": None}
+    mode = "ab" if start else "wb"
+    with room, part.open(mode) as file, tqdm(total=total, initial=start, **look) as bar:
         for block in answer.raw.stream(_BLOCK, decode_content=False):
             file.write(block)
             bar.update(len(block))

@@ -243,6 +243,18 @@ def check_room(folder: Path, needed: int, error: OSError | None = None) -> None:
         ) from error
 
 
+@contextmanager
+def room(folder: Path, needed: int) -> Iterator[None]:
+    """Check that the cache's disk has `needed` free bytes for the block; errors as `check_room`."""
+    check_room(folder, needed)
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            check_room(folder, needed, error)
+        raise
+
+
 def most_unpacked(packed: int) -> int:
     """Return the size to which a file of `packed` bytes may unpack; more is a zip bomb."""
     return max(UNPACKED, TIMES * packed)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import resource
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
@@ -124,6 +125,27 @@ def test_a_file_of_unknown_length_and_a_stalled_transfer_are_given_up(
         fetch(entry(server.at("/my.fa", play)))
     assert nothing_is_accepted(tmp_path)
     assert cached(tmp_path, "my.fa.part").exists() == play.stalls
+
+
+@pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("sized", ["length", "chunked"])
+def test_a_disk_that_fills_up_is_reported_in_bytes_and_no_file_is_accepted(
+    server, tmp_path, given, sized
+):
+    mine = tmp_path / "mine"
+    mine.write_bytes(BODY)
+    url = server.at("/my.fa", Play(BODY, sized=sized))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(BODY) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large; [\d,]+ bytes are needed, [\d,]+ are"):
+            fetch(entry(url), from_file=mine if given else None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert nothing_is_accepted(tmp_path)
+    assert given is not cached(tmp_path, "my.fa.part").exists()  # a download resumes
+    assert fetch(entry(url)).read_bytes() == BODY
 
 
 def test_a_disk_without_room_is_reported_before_it_is_full(server, tmp_path, monkeypatch):
