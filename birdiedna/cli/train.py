@@ -221,10 +221,15 @@ def verify(given: argparse.Namespace) -> int:
             faults = checkpoints.problems(checkpoint)
             worst = max(worst, bool(faults))
             print(f"{checkpoint}: {'; '.join(faults) or 'every file is intact'}")
-        if run_folder.complete(run):
-            faults = run_folder.problems(run)
+        own = ("config.json", "manifest.json")
+        for place in sorted({path.parent for name in own for path in run.rglob(name)}):
+            faults = [f"{place}: manifest.json is missing, which has the checksums of other files"]
+            if run_folder.complete(place):
+                faults = run_folder.problems(place)
+            elif place.suffix == ".partial":
+                continue
             worst = max(worst, bool(faults))
-            print("\n".join(faults) or f"{run}: every other file is intact")
+            print("\n".join(faults) or f"{place}: every other file is intact")
         if not found:
             print(f"{run}: no checkpoint", file=sys.stderr)
             worst = 1

@@ -117,8 +117,7 @@ def _found(path: Path, state: object) -> dict[str, TaskFiles]:
     else:
         found = [*_interval_tasks(path), *_folders(path)]
         taken = {file for _, task in found for file in task.all_files()}
-        loose = (file for file in _files(path) if file not in taken)
-        found += _flat(filter(tables.is_labelled, loose))
+        found += _flat(file for file in _files(path) if file not in taken and _is_loose(file))
     named: dict[str, TaskFiles] = {}
     for name, task in found:
         name = re.sub(r"[^\w.+-]+", "_", unicodedata.normalize("NFC", name))  # a Mac writes NFD
@@ -131,6 +130,15 @@ def _found(path: Path, state: object) -> dict[str, TaskFiles]:
         raise ValueError(_nothing(path))
     order = {task.name: i for i, task in enumerate(TASKS)}
     return {n: named[n] for n in sorted(named, key=lambda n: (order.get(n, len(order)), n))}
+
+
+def _is_loose(path: Path) -> bool:
+    """Return whether a file is a task, or part of one, by itself; warn of one that is damaged."""
+    try:
+        return tables.is_labelled(path)
+    except ValueError as error:
+        _LOG.warning("%s; it is skipped", error)
+        return False
 
 
 def _nothing(path: Path) -> str:

@@ -115,16 +115,14 @@ def is_labelled(path: Path | str) -> bool:
 
     FASTA contains labelled rows (`>anything|label`) or a genome. Not labels are the fields of
     archives (`>gi|...`, `>chr1|NC_000001.11`) and of assemblers (`>tig1|arrow`), a bar in the only
-    header and, except in `.fna`, words that differ in every header. Damaged gzip contains none.
+    header and, except in `.fna`, words that differ in every header. Raises ValueError for a file
+    that is not FASTA, or is damaged.
     """
     path = Path(path)
     if not path.name.lower().endswith(FASTA_SUFFIXES):
         return path.name.lower().endswith(TABLE_SUFFIXES)
-    try:
-        with files.opened(path, "FASTA") as file:
-            text = file.read(1 << 16).decode("latin-1")
-    except ValueError:  # not FASTA, or damaged
-        return False
+    with files.opened(path, "FASTA") as file:
+        text = file.read(1 << 16).decode("latin-1")
     headers = re.findall("^>.*", text, re.M)
     found = [re.search(r"\|([^|\s]+)\s*$", header) for header in headers]
     labels = [match[1] if match else "" for match in found]

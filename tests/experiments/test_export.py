@@ -17,6 +17,7 @@ import small_book
 from markdown_it import MarkdownIt
 
 from birdiedna import vocab
+from birdiedna.cli import main
 from birdiedna.data import catalog, fasta, genome
 from birdiedna.data.files import digest
 from birdiedna.experiments import export, models
@@ -51,7 +52,17 @@ def test_a_model_comes_back_bit_for_bit_from_folder_file_and_run(run, exported, 
         assert (other.bidirectional, other.slots) == (True, 128)
     manifest = run_folder.read(imported, "manifest")
     assert manifest["imported"]["manifest"] == run_folder.read(run, "manifest")
-    said("checkpoint", "verify", imported)
+    assert f"{imported}: every other file is intact" in said("checkpoint", "verify", tmp_path)
+
+
+@pytest.mark.promise("Damage: `birdiedna checkpoint verify` finds what a load would find")
+def test_verify_refuses_a_finished_run_that_lost_its_manifest(run, tmp_path, capsys):
+    copy = shutil.copytree(run, tmp_path / "runs" / run.name)
+    (copy / "manifest.json").unlink()
+    assert main.main(["checkpoint", "verify", str(copy.parent)]) == 1
+    assert f"{copy}: manifest.json is missing" in capsys.readouterr().out
+    copy.rename(copy.with_name("unfinished.partial"))
+    assert main.main(["checkpoint", "verify", str(copy.parent)]) == 0
 
 
 def test_functions_that_read_and_write_files_take_paths_and_texts(exported, tmp_path, monkeypatch):

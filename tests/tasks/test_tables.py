@@ -12,7 +12,7 @@ from made_rows import read_file as read
 
 from birdiedna import vocab
 from birdiedna.data import genome, table
-from birdiedna.tasks import tables
+from birdiedna.tasks import layouts, tables
 from birdiedna.tasks.encode import encode
 from birdiedna.tasks.tables import Columns
 
@@ -434,7 +434,6 @@ def test_a_file_without_a_readable_header_has_no_column_names(tmp_path, name, co
         ("a.fna", b">NC_000001.11 Homo sapiens\nAC\n", False),
         ("a.fna", b">gi|1|ref|NC_000001.11|\nAC\n", False),
         ("a.fna", b">lcl|chr20\nAC\n", False),
-        ("a.fna.gz", compress(FNA)[:-9], False),
         ("a.fa", FNA, True),
         ("a.FASTA.gz", compress(FNA), True),
         ("a.fa", b">chr1|NC_000001.11\nAC\n", False),
@@ -446,6 +445,15 @@ def test_a_file_without_a_readable_header_has_no_column_names(tmp_path, name, co
 )
 def test_labelled_files_are_distinguished_from_genomes(tmp_path, name, content, expected):
     assert tables.is_labelled(written(tmp_path, content, name)) is expected
+
+
+@pytest.mark.parametrize("content", [compress(FNA)[:-9], b"<html>", b""])
+def test_a_damaged_file_in_a_folder_of_tasks_is_named(tmp_path, caplog, content):
+    written(tmp_path, FNA, "good.fna")
+    path = written(tmp_path, content, "bad.fna.gz")
+    assert layouts.names(tmp_path) == ["good"]
+    (said,) = caplog.messages
+    assert said.startswith(f"{path}: ") and said.endswith("; it is skipped")
 
 
 def test_folders_of_texts_are_read_class_by_class(tmp_path):
