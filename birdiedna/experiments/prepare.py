@@ -1,5 +1,6 @@
 """Write a plan: all runs with their configs, and their data as .npz files."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -110,12 +111,15 @@ def _write_data(folder: Path, runs: Live) -> None:
 def _again(plan: Plan, sources: Sources) -> Plan:
     """The existing plan, updated to this code; ValueError if it is another plan."""
     stored = plans.stored(plan.folder)
-    if [run["name"] for run in stored.get("runs", ())] != [run.name for run in plan.runs]:
-        raise ValueError(
-            f"{plan.folder} contains another plan, of other settings, data or configs; give "
-            "another folder"
-        )
     code = stored.get("prepared", {}).get("code")
+    if [run["name"] for run in stored.get("runs", ())] != [run.name for run in plan.runs]:
+        now = json.loads(json.dumps(plan.profile))
+        differ = run_folder.differences(stored.get("profile"), now).split("; ")[0] or "other data"
+        by = f"by code {str(code)[:8]}, and this is code {plan.prepared['code'][:8]}, "
+        raise ValueError(
+            f"{plan.folder} contains another plan, {by * (code != plan.prepared['code'])}of other "
+            f"settings, data or configs ({differ}); give another folder"
+        )
     if (stored.get("format"), code) == (plans.FORMAT, plan.prepared["code"]):
         return plans.read(plan.folder)
     genome = plan.folder / "genome.npz"  # other code may have another format

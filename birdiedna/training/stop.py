@@ -77,7 +77,8 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
         received.append(number)
         name = signal.Signals(number).name
         with suppress(OSError):  # the terminal may have gone
-            os.write(2, f"{name}: saving and stopping; a second one stops at once\n".encode())
+            said = f"{name}: stopping, with what can be resumed saved; a second one stops at once\n"
+            os.write(2, said.encode())
         for known, handler in former.items():
             if known == number or not kernel:
                 usual = signal.SIG_DFL if handler is signal.SIG_IGN else handler

@@ -173,11 +173,16 @@ def test_flops_per_token_are_those_counted_for_the_paper():
     assert 128 * 1024 * cost.flop_per_token(config, 1024) == pytest.approx(16.51e12, rel=1e-3)
 
 
-def test_preparing_again_changes_nothing_and_another_plan_is_refused(plan, folder, wanted):
+def test_preparing_again_changes_nothing_and_another_plan_is_refused(
+    plan, folder, wanted, monkeypatch
+):
     before = (plan.folder / "plan.json").stat().st_mtime_ns
     prepare.prepare(plan.folder, **wanted)
     assert (plan.folder / "plan.json").stat().st_mtime_ns == before
-    with pytest.raises(ValueError, match="contains another plan"):
+    with pytest.raises(ValueError, match="another plan, of .*retrain_seeds: stored .0., now .1.."):
+        prepare.prepare(plan.folder, **wanted | {"seeds": (1,)})
+    monkeypatch.setattr(environment, "code_fingerprint", lambda: "of another config")
+    with pytest.raises(ValueError, match="another plan, by code .* this is code of anoth, of ot"):
         prepare.prepare(plan.folder, **wanted | {"seeds": (1,)})
     with pytest.raises(ValueError, match="not empty"):
         prepare.prepare(folder / "tasks", **wanted)

@@ -118,6 +118,11 @@ def test_a_table_of_probes_has_the_scores_of_their_folders(plan, stored, tmp_pat
     assert few.variant_scores().is_empty()
     results.add_table("few", results.VARIANTS, "task,arm,seed,auroc\none,birdie,3,0.5\n")
     assert few.variant_scores().row(0) == ("one", "birdie", 3, 0.5, 0)
+    assert "not shown" not in collect.summary(tmp_path / "few")
+    shutil.copytree(tmp_path / "few", tmp_path / "more")
+    again = collect.summary(collect.collect(plan.folder, "more", tmp_path, probe_table=True))
+    assert "variants.csv is kept but not shown: it may be of other weights" in again
+    shutil.rmtree(tmp_path / "more")
     for file, read in ((results.PROBES, few.probe_scores), (results.VARIANTS, few.variant_scores)):
         (tmp_path / "few" / file).write_text("other")
         with pytest.raises(ValueError, match=f"{file} is damaged: its checksum is wrong"):

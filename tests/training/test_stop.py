@@ -45,7 +45,10 @@ def test_a_signal_after_the_last_check_still_stops_the_block(number, capfd):
     with pytest.raises(stop.Stopped, match=number.name) as caught, stop.watch():
         signal.raise_signal(number)
     assert caught.value.status == STATUS[number]
-    assert f"{number.name}: saving and stopping" in capfd.readouterr().err
+    assert (
+        f"{number.name}: stopping, with what can be resumed saved; a second"
+        in capfd.readouterr().err
+    )
     with pytest.raises(KeyError), stop.watch():
         signal.raise_signal(number)
         raise KeyError
