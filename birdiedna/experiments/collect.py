@@ -205,8 +205,8 @@ def summary(place: Path) -> str:
         lines.append(f"  and {len(left) - _LISTED:,} more")
     if results.VARIANTS not in stored["sha256"] and (place / results.VARIANTS).exists():
         lines.append(
-            f"  {results.VARIANTS} is kept but not shown: it may be of other weights; score variants "
-            "again and list them by `results.add_table`"
+            f"  {results.VARIANTS} is kept but not shown: it may be of other weights; score again, "
+            "and list the scores by `results.add_table`"
         )
     if lacks := book_lacks(made):
         return "\n".join([*lines, f"no book can be made of them: it needs {lacks}"])

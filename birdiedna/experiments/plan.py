@@ -20,7 +20,7 @@ from birdiedna.data import genome as genomes
 from birdiedna.data.files import digest
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled, fit
-from birdiedna.data.stored import damaged, read_arrays, read_json, sealed
+from birdiedna.data.stored import damaged, parse, read_arrays, sealed
 from birdiedna.experiments import cost, make, progress, run_spec
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.run_spec import RunSpec
@@ -90,8 +90,11 @@ def write(plan: Plan) -> None:
     run_folder.write_json(plan.folder / "plan.json", sealed(stored))
 
 
-def stored(folder: Path) -> dict[str, Any]:
-    """The contents of `plan.json`, of any format; ValueError if it is missing or damaged."""
+def stored(folder: Path, text: bytes | None = None) -> dict[str, Any]:
+    """The contents of `plan.json`, of any format, or of its bytes if they are read already.
+
+    ValueError if it is missing or damaged.
+    """
     path = Path(folder) / "plan.json"
     if not path.is_file():
         raise ValueError(f"{folder} contains no plan; write one with `birdiedna plan prepare`")
@@ -102,7 +105,8 @@ def stored(folder: Path) -> dict[str, Any]:
         "runs?": [{"name": str}],
         "sums?": {...: str},
     }
-    found = read_json(path, shape, "copy it again, or prepare the plan in a new folder")
+    remedy = "copy it again, or prepare the plan in a new folder"
+    found = parse(path.read_bytes() if text is None else text, path, shape, remedy)
     found.pop("seal", None)
     return found
 
@@ -116,7 +120,7 @@ def read(folder: Path) -> Plan:
 @lru_cache(maxsize=1)
 def _parsed(text: bytes, folder: Path) -> Plan:
     """As `read`, from the bytes of `plan.json`, since a command reads it several times."""
-    found = stored(folder)
+    found = stored(folder, text)
     if found.pop("format", None) != FORMAT:
         raise ValueError(
             f"{folder}/plan.json has another format; prepare it again with this version and the "
