@@ -34,9 +34,6 @@ SAME = ("03_reward_model", "12_use")
 def run_book(order, book):
     """Outcomes by chapter, from a process of its own; fresh copies are reused."""
     with pytest.MonkeyPatch.context() as patch, ProcessPoolExecutor(1, get_context("spawn")) as one:
-        patch.setenv("XLA_FLAGS", build.FLAGS)  # as users' kernels: some compute for seconds
-        for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
-            patch.delenv(name)  # what `make book` has compiled
         patch.setenv("BIRDIEDNA_RUNS", str(book.runs))
         outcomes = one.submit(build.run_book, order, book, build.prepare).result()
     return {outcome.chapter: outcome for outcome in outcomes}
