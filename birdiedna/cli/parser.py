@@ -528,7 +528,7 @@ VERBS = {
         *_MAKING, *_READING,
     ), _PROBE, _PROBE_EXAMPLES),
     "predict": Verb("predict classes of new sequences with a fine-tuned run", "inference.predict", (
-        _arg("run", "folder printed by `birdiedna finetune`", metavar="RUN"),
+        _arg("run", "folder printed by `birdiedna finetune`, or an export of it", metavar="RUN"),
         *_sequences("refuse", "centre"),
     ), _PREDICT, _PREDICT_EXAMPLES),
     "embed": Verb("write features of sequences to a table", "inference.embed", (

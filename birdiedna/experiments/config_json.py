@@ -151,8 +151,12 @@ def read(folder: Path) -> PretrainConfig | FinetuneConfig | ProbeConfig:
             f"{Path(folder) / 'config.json'} is not that of a run; give a folder that `birdiedna "
             "pretrain` or `finetune` printed, or make one of this by `birdiedna import`"
         )
-    config = {name: stored[name] for name in stored if name not in NOT_CONFIG}
-    return parse(config, str(Path(folder) / "config.json"))
+    return of_run(stored, str(Path(folder) / "config.json"))
+
+
+def of_run(stored: Mapping[str, Any], place: str = "config") -> Any:
+    """The config in the `config.json` of a run; errors as in `parse`."""
+    return parse({k: v for k, v in stored.items() if k not in NOT_CONFIG}, place)
 
 
 def pretrained(folder: Path) -> Model:

@@ -52,7 +52,7 @@ def read_into_run(name: str | Path, folder: Path | str) -> Path:
     """
     model, place, folder = models.load(name), models.find(name), Path(folder)
     config = dict(model.config)
-    own = config_json.parse({k: v for k, v in config.items() if k not in config_json.NOT_CONFIG})
+    own = config_json.of_run(config)
     if folder.exists():
         raise ValueError(f"{folder} exists; give a new folder")
     file = place / "model.safetensors" if place.is_dir() else place

@@ -1,6 +1,8 @@
 """Load a model by name: a run folder, an exported folder, a weights file, or one of `weights/`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 from flax import nnx
@@ -12,6 +14,7 @@ from birdiedna.experiments import config_json
 from birdiedna.model import transformer
 from birdiedna.training import checkpoint, run_folder, weights
 from birdiedna.training.finetune import Classifier, FinetuneConfig
+from birdiedna.training.probe import ProbeConfig
 from birdiedna.training.weights import Model
 
 
@@ -26,8 +29,7 @@ def load(name: str | Path) -> Model:
       ValueError: the run is unfinished or has no weights, a file is damaged, or as `find`.
     """
     path = find(name)
-    exported = path.is_dir() and (path / "config.json").is_file()
-    if not path.is_dir() or exported and "type" not in run_folder.read(path, "config"):
+    if not _is_run(path):
         return weights.read(path)
     config, manifest = run_folder.read(path, "config"), run_folder.read(path, "manifest")
     if not (path / "model").is_dir():
@@ -36,8 +38,32 @@ def load(name: str | Path) -> Model:
             "or name one of weights/, such as eighth-ntp"
         )
     if config["type"] == FinetuneConfig.__name__:
-        return Model(classifier(path).net, config, manifest)
+        return Model(classifier(path)[0].net, config, manifest)
     return config_json.pretrained(path)
+
+
+def classifier(name: str | Path) -> tuple[Classifier, Mapping[str, Any]]:
+    """The classifier of a fine-tuning, named as in `load`, and the manifest of its run.
+
+    ValueError if it is no fine-tuning; or as `load`.
+    """
+    path = find(name)
+    model = None if _is_run(path) else weights.read(path)
+    config = config_json.of_run(model.config) if model else config_json.read(path)
+    if not isinstance(config, FinetuneConfig):
+        kind = "probe" if isinstance(config, ProbeConfig) else "pre-trained run"
+        raise ValueError(f"{path} is a {kind}; give that of `birdiedna finetune`")
+    if model:
+        return Classifier(model.net, config, nnx.Rngs(0)), model.manifest
+    fresh = lambda: Classifier(transformer.init(config.model, 0), config, nnx.Rngs(0))
+    net = checkpoint.load_model(path, jax.eval_shape(fresh))
+    return net, run_folder.read(path, "manifest")
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a model is a run folder, and neither an export nor a file."""
+    exported = path.is_dir() and (path / "config.json").is_file()
+    return path.is_dir() and not (exported and "type" not in run_folder.read(path, "config"))
 
 
 def find(name: str | Path) -> Path:
@@ -62,12 +88,3 @@ def find(name: str | Path) -> Path:
         f"no model {str(name)!r}; give a run folder, a folder of `birdiedna export`, a "
         f".safetensors file, or one of {', '.join(known)}"
     )
-
-
-def classifier(folder: Path) -> Classifier:
-    """The classifier of a fine-tuned run; ValueError if it is no fine-tuning with weights."""
-    config = config_json.read(folder)
-    if not isinstance(config, FinetuneConfig):
-        raise ValueError(f"{folder} is a pre-trained run; give that of `birdiedna finetune`")
-    fresh = lambda: Classifier(transformer.init(config.model, 0), config, nnx.Rngs(0))
-    return checkpoint.load_model(folder, jax.eval_shape(fresh))

@@ -15,7 +15,6 @@ from birdiedna.data import stored
 from birdiedna.experiments import models
 from birdiedna.inference import sequences
 from birdiedna.inference.sequences import Record
-from birdiedna.training import run_folder
 from birdiedna.training.finetune import Classifier, class_logits
 
 #: What a manifest says of the rows of a fine-tuning.
@@ -42,17 +41,14 @@ class Tuned:
 
 
 def load(run: Path | str) -> Tuned:
-    """Load the classifier of a fine-tuned run; errors as in `models.classifier`.
+    """Load the classifier of a fine-tuned run or of its export; errors as in `models.classifier`.
 
-    FileNotFoundError if there is no such folder.
+    ValueError if its manifest does not say how rows were read.
     """
-    folder = Path(run)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; give the folder of a fine-tuned run")
-    net = models.classifier(folder)
-    manifest = run_folder.read(folder, "manifest", "data_notes", "reading")
+    net, manifest = models.classifier(run)
     if wrong := stored.misfit(manifest, _READ):
-        raise stored.damaged(folder / "manifest.json", wrong)
+        file = models.find(run) / "manifest.json"
+        raise stored.damaged(file if file.is_file() else file.parent, wrong)
     notes = manifest["data_notes"]
     return Tuned(
         net=net,

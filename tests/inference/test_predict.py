@@ -16,7 +16,7 @@ import pytest
 from birdiedna import vocab
 from birdiedna.cli.parser import parser
 from birdiedna.evaluation import frames
-from birdiedna.experiments import models, run_spec, sources
+from birdiedna.experiments import export, models, run_spec, sources
 from birdiedna.inference import embed, predict, sequences
 from birdiedna.inference.sequences import Record
 from birdiedna.training import run_folder, weights
@@ -46,6 +46,13 @@ def test_predictions_on_test_rows_are_those_that_the_run_stored(tuned, test_rows
     assert found["class"].to_list() == [str(c) for c in logits.argmax(1)]
     assert found["name"].to_list() == [record.name for record in test_rows]
     assert found.columns == ["name", "bases", "class", "p_0", "p_1"]
+
+
+def test_an_export_of_a_fine_tuned_run_predicts_like_the_run(tuned, test_rows, tmp_path):
+    folder = export.export(tuned, tmp_path / "exported")
+    want = pl.concat(predict.predict(tuned, test_rows))
+    for name in (folder, folder / "model.safetensors"):
+        assert pl.concat(predict.predict(name, test_rows)).equals(want)
 
 
 def test_both_strands_give_a_sequence_and_its_complement_one_prediction(
@@ -166,7 +173,9 @@ def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, r
         ("embed", tmp_path / "pipe", "no model"),
         ("embed", "~nobody-of-this-name/x", "no model"),
         ("embed", probed, "without its weights"),
-        ("predict", tmp_path / "missing", "no such folder"),
+        ("predict", tmp_path / "missing", "no model"),
+        ("predict", "eighth-ntp", "a pre-trained run; give that of `birdiedna finetune`"),
+        ("predict", probed, "a probe; give that of `birdiedna finetune`"),
         ("predict", tmp_path / "empty", "`birdiedna pretrain` or `finetune` printed"),
         ("predict", birdie, "a pre-trained run"),
         ("predict", bare, "no undamaged model"),
