@@ -86,13 +86,17 @@ def _words(folder: Path, found: Mapping[str, Any], size: int) -> tuple[dict[int,
         letters, special = _LLAMA_3, list(range(_LLAMA_3_WORDS, size))
     else:
         raise ValueError(f"{size:,} tokens are not those of Llama 3; add its tokenizer.json")
-    rows = {vocab.A + i: letters[letter] for i, letter in enumerate("ACGTN")}
-    for ours, key in ((vocab.START, "bos_token_id"), (vocab.EOS, "eos_token_id")):
+    named = {f"token {letter!r} of tokenizer.json": row for letter, row in letters.items()}
+    for key in ("bos_token_id", "eos_token_id"):
         theirs = found.get(key)
-        rows[ours] = theirs[0] if isinstance(theirs, list) and theirs else theirs
-    if wrong := [row for row in rows.values() if type(row) is not int or not 0 <= row < size]:
-        raise ValueError(f"token {wrong[0]!r} is not one of its {size:,}")
-    return rows, np.setdiff1d(np.arange(size), special)
+        named[f"{key} of config.json"] = (
+            theirs[0] if isinstance(theirs, list) and theirs else theirs
+        )
+    for name, row in named.items():
+        if type(row) is not int or not 0 <= row < size:
+            raise ValueError(f"{name} is {row!r}, not one of 0..{size - 1}; correct it")
+    ours = (*(vocab.A + i for i in range(len(letters))), vocab.START, vocab.EOS)
+    return dict(zip(ours, named.values(), strict=True)), np.setdiff1d(np.arange(size), special)
 
 
 def _cut(array: np.ndarray, rows: dict[int, int], trained: np.ndarray, seed: int) -> np.ndarray:
