@@ -120,7 +120,7 @@ initial weights | nothing | normal, 1/sqrt(inputs), cut at two deviations | othe
     | the program's own
 precision | nothing | {model.compute} products, float32 weights and moments | float32 \
     | pretrain.model.compute
-held-out loss of pre-training | nothing | on {validation} | other contigs | pretrain.validation
+held-out loss of pre-training | nothing | on {validation} | other contigs | --validation
 chromosomes that are never read | nothing | {held_out} | none | pretrain.held_out
 strand | nothing | as in the reference | a random one; in fine-tuning also the mean of both \
     | pretrain.reverse_complement, finetune.reverse_complement, finetune.both_strands
@@ -129,7 +129,7 @@ rows of a held-out loss | nothing | {birdie.evaluation_rows} an objective | more
 reward | “delta losses” | Birdie's rule, power {director.reward.power:g}, improvement positive \
     | another power; linear | pretrain.director.reward.power
 total reward | nothing | classes alike: two settings of infilling count half each \
-    | objectives alike | pretrain.director.classes
+    | objectives alike | pretrain.birdie.director.classes
 reward model | “reward model” | gated state space, {director.model.blocks} blocks of width \
     {director.model.width} | another | pretrain.director.model.width
 its fit | nothing | to the last {director.fit.rows} rounds, {director.fit.iterations} updates \
@@ -177,7 +177,7 @@ benchmark | NT; the appendix lists GenomicBenchmarks | Table 1's {tasks} tasks |
 def ambiguities(settings: Profile) -> pl.DataFrame:
     """Open questions: question, what the paper says, our choice, alternative, setting.
 
-    The setting has names for `--set`, or says why there is none.
+    The setting has names for `--set`, or an option, or says why there is none.
     """
     birdie, named = settings.pretrain["birdie"], dict[str, Any](BIRDIE_DNA)
     director: Any = birdie.director

@@ -120,7 +120,7 @@ def _typed(text: str, hint: Any, name: str) -> Any:
     if hint is str:
         return text
     if NoneType in inner:
-        return None if text == "none" else _typed(text, inner[0], name)
+        return None if text.lower() in ("none", "null") else _typed(text, inner[0], name)
     if get_origin(hint) is tuple and not text.startswith("["):
         return [_typed(part.strip(), inner[0], name) for part in text.split(",") if part]
     try:

@@ -62,7 +62,7 @@ def test_choices_follow_the_config():
 
 
 #: Entries for choices without a setting.
-_ELSEWHERE = ("the program's own", "a profile's objectives")
+_ELSEWHERE = ("the program's own", "a profile's objectives", "--validation")
 #: Settings that the paper states; those that change how, not what, is computed, or which the
 #: paper's model has not; those of our own measurements.
 _STATED = (
@@ -82,9 +82,11 @@ def named(setting):
 
 def test_every_choice_names_settings_that_can_be_set_or_says_that_there_is_none():
     settings = profiles.profile("paper")
-    known = {path for name in profiles.named.every(settings) for path in (name, usual(name))}
-    for question, setting in paper_settings.ambiguities(settings)[["question", "setting"]].rows():
-        assert {*named(setting)} <= known, question
+    now = {usual(name): value for name, value in profiles.listed(settings).items()}
+    now |= profiles.listed(settings)
+    for setting in paper_settings.ambiguities(settings)["setting"]:
+        for name in named(setting):
+            profiles.profile("paper", [f"{name}={now[name]}"])
 
 
 def test_every_setting_is_stated_by_the_paper_or_in_the_ledger():
@@ -93,7 +95,7 @@ def test_every_setting_is_stated_by_the_paper_or_in_the_ledger():
     alone = replace(settings, pretrain={"birdie": settings.pretrain["birdie"]})
     group = lambda name: name.rpartition(".")[0] if name.count(".") > 2 else name
     ledger = {
-        group(name)
+        group(name.replace(".birdie", ""))
         for setting in paper_settings.ambiguities(settings)["setting"]
         for name in named(setting)
     }
@@ -113,9 +115,11 @@ def test_the_alternatives_of_the_ledger_can_be_set():
         *("pretrain.objectives.infill_50_3.sentinel_first=false", "causal=[]"),
         *("pretrain.objectives.deshuffling_50.mean_span=1", "finetune.head=pooled"),
         *("pretrain.objectives.selective_copying_15.context_first=1.0", "pretrain_seeds=[0,1]"),
+        "pretrain.objectives.prefix_lm_75.token=null",
     ]
     changed = profiles.profile("paper", changes)
     objectives = dict(changed.pretrain["birdie"].objectives)
-    assert objectives["copying"].token is None and changed.causal == ()
+    assert objectives["copying"].token is objectives["prefix_lm_75"].token is None
+    assert changed.causal == ()
     assert not objectives["infill_50_3"].sentinel_first
     changed.pretrain["birdie"].mixture()  # all fit the row
