@@ -33,8 +33,14 @@ _MOST_SHOWN = 4096
 def predict(given: argparse.Namespace) -> int:
     """`birdiedna predict`."""
     _begin(given)
-    how, notes = (given.both_strands, given.long, given.rows), Counter[str]()
-    frames = predicting.predict(given.run, _records(given, notes), *how)
+    notes = Counter[str]()
+    frames = predicting.predict(
+        given.run,
+        _records(given, notes),
+        both_strands=given.both_strands,
+        long=given.long,
+        rows=given.rows,
+    )
     return _write(frames, given.out, "sequences", notes)
 
 
@@ -42,9 +48,17 @@ def embed(given: argparse.Namespace) -> int:
     """`birdiedna embed`."""
     _begin(given)
     model = models.load(given.model)
-    how = (given.per_base, given.pooling, given.layer, given.both_strands, given.long, given.rows)
     notes = Counter[str]()
-    frames = embedding.embed(model, _records(given, notes), *how)
+    frames = embedding.embed(
+        model,
+        _records(given, notes),
+        per_base=given.per_base,
+        pooling=given.pooling,
+        layer=given.layer,
+        both_strands=given.both_strands,
+        long=given.long,
+        rows=given.rows,
+    )
     return _write(frames, given.out, "bases" if given.per_base else "sequences", notes)
 
 

@@ -22,8 +22,16 @@ def prepare(given: argparse.Namespace) -> int:
     from birdiedna.experiments import profiles, sources
 
     source = sources.Sources(given.genome, validation=given.validation, reading=reading(given))
-    runs = tuple(given.tasks), tuple(given.arms), tuple(given.seeds), tuple(given.finetune_seeds)
-    plan = preparing.prepare(given.out, given.profile, source, *runs, given.changes)
+    plan = preparing.prepare(
+        given.out,
+        given.profile,
+        source,
+        tasks=given.tasks,
+        arms=given.arms,
+        seeds=given.seeds,
+        finetune_seeds=given.finetune_seeds,
+        changes=given.changes,
+    )
     settings = profiles.profile(given.profile, given.changes)
     if summary := profiles.summary(settings):
         print(summary)
@@ -59,8 +67,15 @@ def work(given: argparse.Namespace) -> int:
         print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}")
     with stop.watch(given.budget_minutes) as ask:
         try:
-            how = given.only, given.device, given.shard, given.shard_state, given.track
-            plans.work(given.folder, ask, *how)
+            plans.work(
+                given.folder,
+                ask,
+                only=given.only,
+                device=given.device,
+                part=given.shard,
+                shard_state=given.shard_state,
+                tracker=given.track,
+            )
         finally:
             print(plans.text(plans.read(given.folder), each=False))
     return 0

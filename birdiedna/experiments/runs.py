@@ -114,8 +114,19 @@ def open_runs(
             raise ValueError(f"{trained}; leave it out")
         return Stored(name, sources, seed)
     settings = profiles.profile(name, changes)
-    more = ask, device, replayed, shard_state, llama, model, tracker
-    return Live(run_folder.profile_name(name), settings, sources, seed, *more)
+    return Live(
+        run_folder.profile_name(name),
+        settings,
+        sources,
+        seed,
+        ask=ask,
+        device=device,
+        replayed=replayed,
+        shard_state=shard_state,
+        llama=llama,
+        model=model,
+        tracker=tracker,
+    )
 
 
 @dataclass(frozen=True)

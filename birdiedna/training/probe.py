@@ -154,9 +154,9 @@ def draw(labels: np.ndarray, config: ProbeConfig) -> list[Subset]:
 
 def features(config: ProbeConfig, net: Transformer, data: Data) -> np.ndarray:
     """Pooled features, float32 (n, width), of padded rows."""
+    how = {"pooling": config.pooling, "layer": config.layer, "bidirectional": config.bidirectional}
     batches = in_batches(data, config.rows)
-    how = (config.pooling, config.layer, config.bidirectional)
-    found = [pooled(net, rows.tokens, rows.lengths, *how) for rows in batches]
+    found = [pooled(net, rows.tokens, rows.lengths, **how) for rows in batches]
     return np.concatenate([np.asarray(part) for part in found])[: len(data.labels)]
 
 

@@ -134,8 +134,16 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     if profile.endswith(".json"):
         profile = str(files.expanded(profile).resolve())
     only = tuple(Path(name).stem for name in asked.only)
-    how = asked.force, asked.keep_going, asked.dry_run, asked.at_once
-    return Order(profile, given, only, *how), not asked.no_pages
+    order = Order(
+        profile,
+        given,
+        only,
+        force=asked.force,
+        keep_going=asked.keep_going,
+        dry_run=asked.dry_run,
+        at_once=asked.at_once,
+    )
+    return order, not asked.no_pages
 
 
 def _from_anywhere(text: str) -> str:

@@ -229,7 +229,7 @@ def test_a_name_that_the_terminal_cannot_show_is_escaped(monkeypatch, tmp_path, 
 def test_a_suggested_command_survives_the_shell(said, monkeypatch, tmp_path, suffix):
     what = "https://example.org/a?b=$(c)&d e"
     path = tmp_path / f"file{suffix}"
-    path.touch() if suffix else path.mkdir()
+    path.write_text(">a\nACGT\n") if suffix else path.mkdir()
     monkeypatch.setattr(cache, "fetch", lambda *_, **__: path)
     lines = said("data", "fetch", what).splitlines()
     for command in (line.partition(": ")[2] for line in lines if "birdiedna" in line):
