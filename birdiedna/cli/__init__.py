@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import sys
+from typing import Any, TextIO
 
 #: Thresholds of `gc`: tracing makes millions of objects that stay, and took up to a fifth longer.
 COLLECT_LESS = (100_000, 50, 100)
@@ -41,6 +42,25 @@ def _open_streams() -> None:
     os.close(number)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
+    sys.stderr = _Told(sys.stderr)  # type: ignore[assignment]
+
+
+class _Told:
+    """Standard error, without errors: once its reader has gone, there is nobody to tell them."""
+
+    def __init__(self, err: TextIO):
+        self.err = err
+
+    def write(self, text: str) -> int:
+        try:
+            self.err.write(text)
+            self.err.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.err.fileno())  # it is flushed at exit
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.err, name)
 
 
 def _end(*_: object) -> None:

@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.lastResort.setFormatter(_Warning())
     with contextlib.redirect_stdout(_Shown(sys.stdout)) as shown:
         status = _main(sys.argv[1:] if argv is None else argv)
-    return status or (128 + signal.SIGPIPE) * shown.gone
+    ended = status in (0, 128 + signal.SIGTERM)  # the signal of `_Shown`
+    return 128 + signal.SIGPIPE if shown.gone and ended else status
 
 
 def _harmless(text: str) -> str:

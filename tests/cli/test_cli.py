@@ -134,6 +134,9 @@ def test_standard_output_that_cannot_be_written_is_one_line_or_a_status(monkeypa
     words = [sys.executable, "-m", "birdiedna", "data", "list"]
     done = subprocess.run(words, stdout=out, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == expected
+    assert subprocess.call(words, stdout=out, stderr=out) == expected[0]  # `2>&1 | head`
+    refused = [*words[:-1], "check", "nowhere.fa"]
+    assert subprocess.call(refused, stdout=subprocess.DEVNULL, stderr=out) == 1
 
 
 def test_no_file_gets_the_number_of_a_closed_standard_stream(tmp_path):
