@@ -495,7 +495,8 @@ _REMOTE_VERBS = {
 VERBS = {
     "pretrain": Verb("pre-train one arm on a genome", "train.pretrain", (
         _arm(ARMS),
-        _arg("--replay RUN", "repeat the ratios of this run, without its reward model"),
+        _arg("--replay RUN", "repeat this run: its settings, arm, seed and ratios, without its "
+            "reward model"),
         _arg("--hosts HOSTS", "several processes: auto (pod, Slurm) or host:port,processes,number"),
         *_MAKING, _TRACK,
     ), "Pre-train one arm and print its run folder; a finished run is not repeated.",

@@ -17,7 +17,7 @@ from birdiedna.data.names import quantity
 from birdiedna.evaluation import baselines, frames, metrics, scores
 from birdiedna.experiments import export as exporting
 from birdiedna.experiments import models, profiles, progress
-from birdiedna.experiments.runs import Live, Stored, open_runs
+from birdiedna.experiments.runs import Live, Stored, open_runs, repeating
 from birdiedna.experiments.sources import (
     SAMPLE,
     Sources,
@@ -66,6 +66,9 @@ def _runs(
             weights.read_config(Path(given.from_llama))
         if replayed:
             run_folder.read(Path(replayed), "config")
+            usual = given.profile == "quick" and not given.changes
+            if isinstance(runs, Live) and usual and run_folder.complete(Path(replayed)):
+                runs, given.arm = repeating(runs, given.arm if _named(given, "arm") else "")
         devices.require(given.device or "any")
         progress.check_tracker(tracker)
         files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")

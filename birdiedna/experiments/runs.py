@@ -27,7 +27,15 @@ from birdiedna.data.names import listed, quantity
 from birdiedna.director.director import Birdie
 from birdiedna.evaluation import frames, scores
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED
-from birdiedna.experiments import make, models, profiles, progress, results, sources
+from birdiedna.experiments import (
+    config_json,
+    make,
+    models,
+    profiles,
+    progress,
+    results,
+    sources,
+)
 from birdiedna.experiments.collect import block, book_lacks
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.profiles import Profile
@@ -36,6 +44,7 @@ from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_tas
 from birdiedna.tasks import Task
 from birdiedna.training import devices, llama_start, replay, run_folder, stop, weights
 from birdiedna.training.finetune import FinetuneConfig
+from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
 
 _LOG = logging.getLogger(__name__)
@@ -127,6 +136,26 @@ def open_runs(
         model=model,
         tracker=tracker,
     )
+
+
+def repeating(runs: "Live", arm: str = "") -> tuple["Live", str]:
+    """Runs with the settings, seed and contigs of the finished run that they replay, and its arm.
+
+    A seed and contigs that are given stay, so that others than its own are refused, as is an arm
+    (ValueError).
+    """
+    folder = Path(runs.replayed)
+    config, facts = config_json.read(folder), run_folder.read(folder, "manifest")
+    if not isinstance(config, PretrainConfig):  # `replay.recorded` refuses it
+        return runs, arm or facts["arm"]
+    if arm not in ("", facts["arm"]):
+        raise ValueError(f"{folder} is of the arm {facts['arm']}; leave out --arm {arm}")
+    tune = replace(runs.settings.finetune, model=config.model)
+    settings = replace(runs.settings, pretrain={facts["arm"]: config}, finetune=tune)
+    contigs = runs.sources.validation or ",".join(config.validation)
+    found = replace(runs.sources, validation=contigs)
+    seed = runs.seed or facts["seed"]
+    return replace(runs, settings=settings, sources=found, seed=seed), facts["arm"]
 
 
 @dataclass(frozen=True)
@@ -289,7 +318,9 @@ class Live:
             played = Path(self.replayed)
             director: Any = config.director  # every type has classes
             director = replay.recorded(played, config.evaluations, director.classes)
-            replay.expect(played, spec.record(), genome.fingerprint)
+            filled = run_folder.to_json(config_json.read(played))  # with fields that came later
+            stored = run_folder.read(played, "config") | filled
+            replay.expect(played, stored, spec.record(), genome.fingerprint)
             spec = replace(spec, config=replace(config, director=director), replay=self.replayed)
         return named(spec)
 

@@ -57,13 +57,13 @@ def _ratios(folder: Path, event: Mapping[str, Any]) -> tuple[float, ...]:
     return ratios
 
 
-def expect(folder: Path, record: Mapping[str, Any], genome: str) -> None:
+def expect(folder: Path, stored: Mapping[str, Any], record: Mapping[str, Any], genome: str) -> None:
     """Check that a run to be replayed has the new run's settings, apart from the director.
 
-    `record` is the new run's `config.json`, `genome` the fingerprint of its genome. The ValueError
-    for another setting, seed or genome gives both values.
+    `stored` is its `config.json`, `record` that of the new run, `genome` the fingerprint of the new
+    run's genome. The ValueError for another setting, seed or genome gives both values.
     """
-    stored, now = run_folder.read(folder, "config"), {**record, "genome": genome}
+    now = {**record, "genome": genome}
     if run_folder.complete(folder):
         data = run_folder.read(folder, "manifest").get("data", {})
         stored = {**stored, "genome": data.get("genome")}

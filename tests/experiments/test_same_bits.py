@@ -1,6 +1,8 @@
 """The same run gives the same bits; other machines differ little."""
 
 import os
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +70,36 @@ def test_the_command_line_replays_a_run_from_its_folder(folder, said, refused):
     ):
         error = refused(*command, *other, "--replay", first)
         assert f"has other settings ({why}" in error
+
+
+@pytest.mark.promise("Replay: a run's log trains the same model again, without a reward model")
+def test_a_replay_takes_settings_arm_seed_and_contigs_from_the_runs_folder(folder, said, refused):
+    own = [
+        "--arm",
+        "uniform",
+        "--seed",
+        "3",
+        "--validation",
+        sample.VALIDATION[0],
+        "--set",
+        "pretrain.rows=4",
+    ]
+    said("pretrain", "--profile", "tiny", *own)
+    (first,) = (folder / "runs" / "tiny").glob("*-uniform-seed3-*")
+    said("pretrain", "--replay", first)
+    (again,) = (folder / "runs" / "quick").glob("*-uniform-seed3-replay-*")
+    assert smoke_run.outcome(again) == smoke_run.outcome(first)
+    command = shlex.split(run_folder.read(again, "manifest")["command"])[1:-1]
+    assert f"run: {again}" in said(*command, first)
+    for other, why in (
+        (["--seed", "1"], "has other settings (seed: stored 3, now 1)"),
+        (["--validation", sample.TRAIN[0]], "has other settings (validation: stored"),
+        (["--arm", "ntp"], "is of the arm uniform; leave out --arm ntp"),
+    ):
+        assert why in refused("pretrain", *other, "--replay", first)
+
+
+def test_a_stored_run_of_older_code_is_replayed_on_its_own_genome_only(refused):
+    (run,) = (Path(__file__).parents[2] / "results" / "eighth").glob("pretrain-birdie-seed0-*")
+    assert "sentinel_first" not in (run / "config.json").read_text()
+    assert "has other settings (genome: stored" in refused("pretrain", "--replay", run)
