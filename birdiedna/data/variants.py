@@ -15,7 +15,7 @@ from birdiedna.data.genome import Genome
 _VCF = ("CHROM", "POS", "ID", "REF", "ALT")
 _VCF_HEADER = f"#{','.join(_VCF)}".lower().split(",")
 #: Accepted column names of a table; the first that exists is read.
-_COLUMNS = {
+COLUMNS = {
     "contig": ("contig", "chromosome", "chr", "#chrom", "chrom"),
     "position": ("contig_pos", "position", "pos"),
     "name": ("id", "name", "rsid"),
@@ -60,7 +60,7 @@ def read(path: Path, windows: bool = False) -> Iterator[Variant]:
         rows = _records(path)
     for line, fields in rows:
         try:
-            yield from _alleles(line, fields, windows)
+            yield from alleles(line, fields, windows)
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from None
 
@@ -69,13 +69,13 @@ def _choose(path: Path, windows: bool) -> table.Choose:
     """Return the choice of columns of a table of variants, ignoring case."""
 
     def choose(names: list[str]) -> dict[str, str]:
-        found = table.known(names, _COLUMNS)
+        found = table.known(names, COLUMNS)
         needed = ["ref_seq"] if windows else ["contig", "position"]
         needed += ["ref", "alt"] * (not windows or "alt_seq" not in found)
         if missing := [role for role in needed if role not in found]:
             remedy = "columns chrom, pos, ref, alt and --genome" * (missing[0] != "ref_seq")
             raise ValueError(
-                f"{path}: no column {_COLUMNS[missing[0]][-1]!r} in {', '.join(names[:8])[:80]!r}; "
+                f"{path}: no column {COLUMNS[missing[0]][-1]!r} in {', '.join(names[:8])[:80]!r}; "
                 f"give {remedy or '--genome'}; or, without a genome, ref_seq and alt_seq, or "
                 "ref_seq, ref and alt"
             )
@@ -97,8 +97,11 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         yield line, dict(zip(("contig", "position", "name", "ref", "alt"), fields))
 
 
-def _alleles(line: int, fields: dict[str, str], windows: bool) -> Iterator[Variant]:
-    """Yield the alternative alleles of a record."""
+def alleles(line: int, fields: dict[str, str], windows: bool = False) -> Iterator[Variant]:
+    """Yield the alternative alleles of a record, whose fields are named as in `COLUMNS`.
+
+    With `windows` the sequence is in the record. ValueError as in `read`, without file and line.
+    """
     ref, alts = fields.get("ref", "").upper(), fields.get("alt", "")
     window, at = None, 0
     if windows:

@@ -14,10 +14,17 @@ import polars as pl
 import scipy
 
 from birdiedna import vocab
+from birdiedna.data import table, variants
 from birdiedna.data.labelled import Labelled
 from birdiedna.data.words import short_word_codes
 from birdiedna.tasks import benchmark_rules as rules
 
+#: Accepted column names of a labelled table, beside those of all variants.
+_COLUMNS = {
+    "group": ("pair_id", "group_id"),
+    "stratum": ("consequence", "element"),
+    "barcodes": ("barcodes",),
+}
 #: Distances of controls from their site, inside the intron.
 _INSIDE = range(30, 61)
 #: Reach of a position weight matrix, before and from the first of the site's two letters on.
@@ -172,36 +179,57 @@ def labelled(path: Path, most: int = 500, value: str = "label") -> pl.DataFrame:
 
     The table has `ref`, `alt`, the value, and `contig` and `contig_pos`, or `chrom` and `pos`
     (1-based); optionally `pair_id` or `group_id` of rows that belong together, and `consequence` or
-    `element`. The value is "label" (1 is harmful) or "score", which needs ten `barcodes` if there
-    is such a column. Rows of a stratum are drawn; with groups, the first are taken. Columns:
-    contig, position, ref, alt, label or score, group, stratum (consequence or element, or "all";
-    variants are comparable within a stratum only) and window: the column `ref_seq`, or "".
-    ValueError if a column is missing.
+    `element`. The value is "label" (1 is harmful, 0 harmless) or "score", which needs ten
+    `barcodes` if there is such a column; rows without it are left out. Rows of a stratum are drawn;
+    with groups, the first are taken. Columns: contig, position, ref, alt, label or score, group,
+    stratum (consequence or element, or "all"; variants are comparable within a stratum only) and
+    window: the column `ref_seq`, or "". ValueError if a column is missing, or a field is wrong.
     """
-    frame = pl.read_csv(path, infer_schema_length=None)
-    columns = {*frame.columns}
-    names = ["contig", "contig_pos"] if "contig" in columns else ["chrom", "pos"]
-    if missing := [c for c in (*names, "ref", "alt", value) if c not in columns]:
-        raise ValueError(f"{path}: no column {missing[0]!r}; it has {', '.join(frame.columns[:8])}")
-    known = pl.col("label").is_in([0, 1]) if value == "label" else pl.col(value).is_finite()
-    rows = frame.with_row_index("row").filter(known)
-    if value == "score" and "barcodes" in columns:
-        rows = rows.filter(pl.col("barcodes") >= 10)
-    stratum = [name for name in ("consequence", "element") if name in columns]
-    group = next((name for name in ("pair_id", "group_id") if name in columns), "row")
-    rows = rows.select(
-        contig=names[0],
-        position=pl.col(names[1]).cast(pl.Int64),
-        ref="ref",
-        alt="alt",
-        **{value: pl.col(value).cast(pl.Int64 if value == "label" else pl.Float64)},
-        group=pl.col(group).cast(pl.Int64),
-        stratum=stratum[0] if stratum else pl.lit("all"),
-        window="ref_seq" if "ref_seq" in columns else pl.lit(""),
-    )
-    if group == "row":
+    grouped: dict[str, int] = {}
+    made = []
+    for row in table.rows(path, _choose(path, value)):
+        try:
+            fields, found = row.fields, _value(value, row.fields["value"])
+            if found is None or float(fields.get("barcodes", 10) or 0) < 10:
+                continue
+            group = grouped.setdefault(fields.get("group") or f"row {row.number}", len(grouped) + 1)
+            rest = found, group, fields.get("stratum", "all"), fields.get("ref_seq", "")
+            made += [(*one[:2], *one[3:5], *rest) for one in variants.alleles(row.line, fields)]
+        except ValueError as error:
+            raise ValueError(f"{path}, line {row.line}: {error}") from None
+    kinds = {"contig": pl.String, "position": pl.Int64, "ref": pl.String, "alt": pl.String}
+    kinds |= {value: pl.Int64 if value == "label" else pl.Float64, "group": pl.Int64}
+    rows = pl.DataFrame(made, kinds | {"stratum": pl.String, "window": pl.String}, orient="row")
+    if all(name.startswith("row ") for name in grouped):
         rows = rows.sample(fraction=1, shuffle=True, seed=0)
     return rows.filter(pl.int_range(pl.len()).over("stratum") < most)
+
+
+def _choose(path: Path, value: str) -> table.Choose:
+    """Return the choice of columns of a table of labelled variants, ignoring case."""
+
+    def choose(names: list[str]) -> dict[str, str]:
+        found = table.known(names, variants.COLUMNS | _COLUMNS | {"value": (value,)})
+        needed = {"contig": "chrom", "position": "pos", "ref": "ref", "alt": "alt", "value": value}
+        if missing := [column for role, column in needed.items() if role not in found]:
+            raise ValueError(f"{path}: no column {missing[0]!r}; it has {', '.join(names[:8])}")
+        return found
+
+    return choose
+
+
+def _value(name: str, field: str) -> float | None:
+    """Return a label or score, None if it is missing; ValueError if it is another word."""
+    try:
+        number = float(field or "nan")
+    except ValueError:
+        number = float("nan") if field.upper() in table.MISSING else float("inf")
+    if np.isnan(number):
+        return None
+    if number not in (0, 1) if name == "label" else np.isinf(number):
+        wanted = "1 (harmful), 0 (harmless)" if name == "label" else "a finite number"
+        raise ValueError(f"{name} {field[:40]!r} is not {wanted} or empty; correct it")
+    return int(number) if name == "label" else number
 
 
 def spearman(measured: np.ndarray, scores: np.ndarray) -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ import polars as pl
 from birdiedna import vocab
 from birdiedna.data import intervals
 from birdiedna.data.genome import Genome
+from birdiedna.data.table import header
 from birdiedna.data.variants import Variant
 from birdiedna.evaluation import variant_sets
 from birdiedna.evaluation.variant_sets import Disruption
@@ -31,10 +32,13 @@ def harm(model: Model, made: Sequence[Disruption], slots: int = 0) -> np.ndarray
 def tables(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the csv tables of a folder, plain or gzip: with class labels, and with effects only.
 
-    Tables without a column `label` or `score` are left out; ValueError if no table has one.
+    Tables without a column `label` or `score` are left out; ValueError if no table has one, or one
+    has no readable header.
     """
     paths = sorted({*folder.glob("[!.]*.csv"), *folder.glob("[!.]*.csv.gz")})
-    columns = {path: pl.read_csv(path, n_rows=1).columns for path in paths}
+    columns = {path: [name.lower() for name in header(path)] for path in paths}
+    if unreadable := [path for path in paths if not columns[path]]:
+        raise ValueError(f"{unreadable[0]} has no readable header; correct it, or take it away")
     labels = [path for path in paths if "label" in columns[path]]
     effects = [path for path in paths if "score" in columns[path] and path not in labels]
     if not labels + effects:

@@ -1,5 +1,7 @@
 """A weight matrix separates splice-site disruptions from their controls; short words cannot."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -111,6 +113,32 @@ def test_labelled_tables_are_read_by_stratum_and_in_whole_pairs(tmp_path):
     path.write_text("chrom,pos,ref,alt,score\nc,1,A,C,0.5\n")
     with pytest.raises(ValueError, match="set.csv: no column 'label'"):
         variant_sets.labelled(path)
+
+
+def test_a_labelled_table_is_read_in_any_case_and_wrong_fields_are_named(tmp_path):
+    path = tmp_path / "set.csv"
+
+    def read(rows, value="label", ends="\n"):
+        path.write_bytes(f"CHROM,Pos,REF,alt,{value.upper()}\n{rows}".replace("\n", ends).encode())
+        return variant_sets.labelled(path, value=value).sort("position").rows()
+
+    for ends in ("\n", "\r\n"):
+        rows = read("20,5,a,c,1.0\n20,6,A,C,\n20,7,G,T,0", ends=ends)
+        assert [row[:5] for row in rows] == [("20", 5, "A", "C", 1), ("20", 7, "G", "T", 0)]
+    assert [row[4] for row in read("1,5,A,C,-2\n1,6,A,C,NA\n1,7,A,C,0.5", "score")] == [-2, 0.5]
+    for rows, value, said in [
+        (
+            "1,5,A,C,1\n1,6,A,C,benign",
+            "label",
+            "line 3: label 'benign' is not 1 (harmful), 0 (harm",
+        ),
+        ("1,5,A,C,2", "label", "line 2: label '2' is not 1"),
+        ("1,5,A,C,inf", "score", "line 2: score 'inf' is not a finite number"),
+        ("1,5.5,A,C,1", "label", "line 2: POS '5.5' is not a whole number"),
+        ("1,5,A,C,1\n1,5", "label", "1 of 2 rows do not have the 5 fields"),
+    ]:
+        with pytest.raises(ValueError, match=f"set.csv.*{re.escape(said)}"):
+            read(rows, value)
 
 
 def test_rank_correlation_interval_covers_the_true_value():

@@ -263,6 +263,9 @@ def test_a_folder_without_a_table_of_variants_is_refused_and_plain_csv_is_read(t
     (tmp_path / "._x.csv").write_bytes(b"\0\5\x16\7Mac OS X\xff\n\xff")  # of a Mac
     found = labelled_variants.tables(tmp_path)
     assert found == ([tmp_path / "classes.csv"], [tmp_path / "effects.csv.gz"])
+    (tmp_path / "damaged.csv.gz").write_bytes(compress(b"score\n1\n")[:12])
+    with pytest.raises(ValueError, match="damaged.csv.gz has no readable header"):
+        labelled_variants.tables(tmp_path)
 
 
 def test_masked_tokens_predict_an_allele_in_place_without_seeing_it(birdie):
