@@ -6,7 +6,9 @@ the official `genomic-benchmarks` package; any other strand is read as +.
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -44,8 +46,11 @@ def read_bed(path: Path | str) -> Intervals:
     with file and line, for too few or a varying number of columns, coordinates that are not whole
     numbers, an end not above the start, or an unknown strand.
     """
-    path, width = Path(path), 0
-    rows: list[Row] = []
+    return _checked(Path(path), _bed(Path(path)))
+
+
+def _bed(path: Path) -> Iterator[Row]:
+    width = 0
     for line, text in lines(path, "BED"):
         if text.startswith("#") or text.split(None, 1)[0] in ("track", "browser"):
             continue
@@ -54,9 +59,7 @@ def read_bed(path: Path | str) -> Intervals:
         if len(fields) < 3 or len(fields) != width:
             expected = f"{width}, as before" if width > 2 else "3 or more, separated by tabs"
             raise ValueError(f"{path}, line {line}: {len(fields)} columns; BED needs {expected}")
-        strand = fields[5] if width > 5 else "."
-        rows.append((line, fields[0], fields[1], fields[2], strand))
-    return checked(path, rows)
+        yield line, fields[0], fields[1], fields[2], fields[5] if width > 5 else "."
 
 
 def read_table(path: Path | str) -> Intervals:
@@ -66,8 +69,8 @@ def read_table(path: Path | str) -> Intervals:
     """
     path = Path(path)
     found = table.rows(path, table.needed(path, ("region", "start", "end", "strand")))
-    rows = [(n, f["region"], f["start"], f["end"], f["strand"]) for _, n, f in found]
-    return checked(path, rows)
+    rows = ((n, f["region"], f["start"], f["end"], f["strand"]) for _, n, f in found)
+    return _checked(path, rows)
 
 
 def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
@@ -83,18 +86,23 @@ def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:
                 yield number, text.strip(" ")
 
 
-def checked(path: Path, rows: Sequence[Row]) -> Intervals:
-    """Return the rows of a file as arrays; ValueError if there are none or one is invalid."""
-    if not rows:
+def _checked(path: Path, rows: Iterable[Row]) -> Intervals:
+    """Return the rows of a file as arrays; ValueError if there are none or one is invalid.
+
+    A file may have tens of millions of rows: their texts are not kept, and names only once.
+    """
+    contigs, strands, ends = list[str](), list[str](), (array("q"), array("q"))
+    for line, contig, start, end, strand in rows:
+        if wrong := _wrong(contig, start, end, strand):
+            raise ValueError(f"{path}, line {line}: {wrong}")
+        contigs.append(sys.intern(contig))
+        strands.append(sys.intern(strand or "."))
+        for column, text in zip(ends, (start, end), strict=True):
+            column.append(int(text))
+    if not contigs:
         raise ValueError(f"{path} contains no intervals; did the download fail? Try it again")
-    for row in rows:
-        if wrong := _wrong(*row[1:]):
-            raise ValueError(f"{path}, line {row[0]}: {wrong}")
-    _, contigs, starts, ends, strands = zip(*rows, strict=True)
-    first, last = (np.array([int(text) for text in column], np.int64) for column in (starts, ends))
-    return Intervals(
-        np.array(contigs), first, last, np.array([strand or "." for strand in strands])
-    )
+    first, last = (np.frombuffer(column, np.int64) for column in ends)
+    return Intervals(np.array(contigs), first, last, np.array(strands))
 
 
 def _wrong(contig: str, start: str, end: str, strand: str) -> str:
@@ -230,7 +238,7 @@ def each(genome: Genome, intervals: Intervals, path: Path | str = "") -> Iterato
     """Yield the base ids, uint8, of each interval, as in `tokens`."""
     present(genome, intervals, path=path)
     contigs = located(genome, np.unique(intervals.contigs))
-    for name, start, end, strand in zip(*(column.tolist() for column in intervals), strict=True):
+    for name, start, end, strand in zip(*intervals, strict=True):
         first = contigs[name].start
         bases = genome.tokens[first + start : first + end]
         yield vocab.reverse_complement(bases) if strand == "-" else bases
@@ -244,9 +252,10 @@ def present(
     ValueError if an interval leaves its contig; or if contigs are missing, unless `skip_missing`
     and some exist. The message counts such intervals and shows the first.
     """
-    contigs = located(genome, np.unique(intervals.contigs))
-    found = [contigs.get(name) for name in intervals.contigs.tolist()]
-    sizes = np.array([contig.length if contig else 2**60 for contig in found], np.int64)
+    every, at = np.unique(intervals.contigs, return_inverse=True)
+    contigs = located(genome, every)
+    lengths = [contigs[name].length if name in contigs else 2**60 for name in every.tolist()]
+    sizes = np.array(lengths, np.int64)[at]
     outside = (intervals.ends > sizes) | (intervals.starts < 0)
     prefix = f"{path}: " if path else ""
     if outside.any():
@@ -255,7 +264,7 @@ def present(
             f"{sizes[outside][0]:,} bases in {genome.source}; give the genome of the intervals' "
             "assembly"
         )
-    known = np.array([contig is not None for contig in found], bool)
+    known = np.isin(every, [*contigs])[at]
     if not known.all() and not (skip_missing and known.any()):
         names = listed([contig.name for contig in genome.contigs], 10)
         skip = ", or --skip-missing to skip such rows" * bool(known.any())

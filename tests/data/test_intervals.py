@@ -1,5 +1,6 @@
 """Intervals are read exactly, cut as in the official package, or refused with their line."""
 
+import memory
 import numpy as np
 import pytest
 from made_files import compress, written
@@ -55,6 +56,14 @@ def test_strands_are_in_column_6_or_in_the_one_of_this_name_and_may_be_empty(
     tmp_path, read, text, expected
 ):
     assert listed(read(written(tmp_path, text))) == expected
+
+
+def test_the_texts_of_many_intervals_are_not_kept(tmp_path):
+    rows = 20_000
+    text = "".join(f"chr{i % 20}\t{i * 10_000}\t{i * 10_000 + 300}\tp\t0\t-\n" for i in range(rows))
+    path = written(tmp_path, text)
+    assert memory.peak(lambda: intervals.read_bed(path)) < 150 * rows
+    assert listed(intervals.read_bed(path))[-1] == ("chr19", 199_990_000, 199_990_300, "-")
 
 
 PAGE = "<!DOCTYPE html><html>404</html>"
