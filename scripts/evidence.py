@@ -2,9 +2,9 @@
 
     python scripts/evidence.py [--tasks ../shared/data/tasks] [--minutes 90] [--workers 2]
 
-Prepares a plan in `build/evidence`, works on it, and collects `results/small`. The same command
-resumes. `--settle` tries protocols of fine-tuning. `results/small/README.md` fixed what is compared
-before any test row was scored.
+Prepares a plan in `build/evidence`, works on it, and collects `results/small` when all runs are
+finished. The same command resumes. `--settle` tries protocols of fine-tuning.
+`results/small/README.md` fixed what is compared before any test row was scored.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from birdiedna import tasks as benchmark
 from birdiedna import vocab
 from birdiedna.data import labelled, sample
 from birdiedna.data.labelled import Labelled
+from birdiedna.data.names import shell
 from birdiedna.director.director import Birdie, Fixed, Recorded, wander
 from birdiedna.director.reward_model import DNA_LINEAR
 from birdiedna.evaluation import variant_sets
@@ -363,9 +364,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--tasks", type=Path, default=HERE.parent.parent / "shared/data/tasks")
     parser.add_argument("--plan", type=Path, default=HERE.parent / "build" / "evidence")
-    parser.add_argument(
-        "--minutes", type=float, default=240, help="for the runs, before collecting"
-    )
+    parser.add_argument("--minutes", type=float, default=240, help="for the runs")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--settle", action="store_true", help="only rewrite settling.csv")
     parser.add_argument("--only", nargs="*", default=(), help="patterns of names of runs")
@@ -382,7 +381,11 @@ def main(words: Sequence[str]) -> int:
         return 0
     made = prepared(given.plan, given.tasks)
     status = remote.work(given.plan, given.minutes, given.workers, given.only)
-    if status not in (0, 75):
+    standings = [row["standing"] for row in plan.table(made)]
+    if missing := len(standings) - standings.count("finished"):
+        print(f"{missing:,} of {len(standings):,} runs are missing, so results/{NAME} stays as it "
+              "is; the same command resumes. To collect what is there: "
+              f"birdiedna plan collect {shell(str(given.plan))} --name mine")  # fmt: skip
         return status
     place = collect.collect(given.plan, NAME, probe_table=True)
     lines = [results.VARIANT_COLUMNS, *variant_scores(made)]

@@ -170,6 +170,19 @@ def test_a_folder_of_tasks_that_is_missing_is_refused_before_hours_of_work(evide
     assert "nope: no such folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("status", [0, 75])
+def test_results_stay_as_they_are_until_every_run_is_finished(
+    evidence, monkeypatch, capsys, status
+):
+    rows = [{"standing": "finished"}, {"standing": "begun, step 40 of 400"}]
+    monkeypatch.setattr(evidence, "prepared", lambda *_: None)
+    monkeypatch.setattr(evidence.remote, "work", lambda *_: status)
+    monkeypatch.setattr(evidence.plan, "table", lambda _: rows)
+    monkeypatch.setattr(evidence.collect, "collect", lambda *_, **__: pytest.fail("replaced"))
+    assert evidence.main([]) == status
+    assert "1 of 2 runs are missing, so results/small stays" in capsys.readouterr().out
+
+
 @STORED
 def test_results_are_of_the_profile_of_the_script(evidence):
     stored = of_results("small")
