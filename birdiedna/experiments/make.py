@@ -22,7 +22,7 @@ from birdiedna.data.labelled import Labelled
 from birdiedna.data.stored import read_json
 from birdiedna.experiments import config_json, progress
 from birdiedna.experiments.run_spec import RunSpec
-from birdiedna.model import transformer
+from birdiedna.model import attention, transformer
 from birdiedna.model.transformer import Transformer
 from birdiedna.training import (
     checkpoint,
@@ -284,6 +284,9 @@ def _events(
     """Train, and yield what is logged."""
     first = group[0].config
     copies = 1 if isinstance(first, ProbeConfig) else 4  # of training: gradients, two moments
+    kind = first.model.attention
+    if reason := attention.absent(kind):
+        raise ValueError(f"attention {kind!r} {reason}; attention=auto takes any device")
     devices.check_memory(transformer.shapes(first.model), copies, _batch_bytes(first, data))
     if isinstance(first, PretrainConfig):
         spec, shard = group[0], place.shard_state

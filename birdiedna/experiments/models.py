@@ -1,6 +1,7 @@
 """Load a model by name: a run folder, an exported folder, a weights file, or one of `weights/`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def load(name: str | Path) -> Model:
     """
     path = find(name)
     if not _is_run(path):
-        return weights.read(path)
+        return _here(weights.read(path))
     config, manifest = run_folder.read(path, "config"), run_folder.read(path, "manifest")
     if not (path / "model").is_dir():
         raise ValueError(
@@ -39,7 +40,12 @@ def load(name: str | Path) -> Model:
         )
     if config["type"] == FinetuneConfig.__name__:
         return Model(classifier(path)[0].net, config, manifest)
-    return config_json.pretrained(path)
+    return _here(config_json.pretrained(path))
+
+
+def _here(model: Model) -> Model:
+    """The model with an attention that this device has."""
+    return model._replace(net=transformer.recast(model.net, transformer.here(model.net.config)))
 
 
 def classifier(name: str | Path) -> tuple[Classifier, Mapping[str, Any]]:
@@ -53,8 +59,9 @@ def classifier(name: str | Path) -> tuple[Classifier, Mapping[str, Any]]:
     if not isinstance(config, FinetuneConfig):
         kind = "probe" if isinstance(config, ProbeConfig) else "pre-trained run"
         raise ValueError(f"{path} is a {kind}; give that of `birdiedna finetune`")
+    config = replace(config, model=transformer.here(config.model))
     if model:
-        return Classifier(model.net, config, nnx.Rngs(0)), model.manifest
+        return Classifier(_here(model).net, config, nnx.Rngs(0)), model.manifest
     fresh = lambda: Classifier(transformer.init(config.model, 0), config, nnx.Rngs(0))
     net = checkpoint.load_model(path, jax.eval_shape(fresh))
     return net, run_folder.read(path, "manifest")

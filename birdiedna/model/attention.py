@@ -19,6 +19,15 @@ IMPLEMENTATIONS = ("auto", "blocks", "chunks", "einsum", "xla", "cudnn", "flash"
 #: Implementations that need rows of a multiple of this many slots; other rows are padded.
 MULTIPLES = {"chunks": BLOCK, "cudnn": 64, "flash": BLOCK}
 
+#: The kind of device that has an implementation which others lack.
+_DEVICES = {"cudnn": "gpu", "flash": "tpu"}
+
+
+def absent(implementation: str) -> str:
+    """Why this process's device does not have an implementation; "" if it does."""
+    needed, found = _DEVICES.get(implementation, ""), jax.default_backend()
+    return f"needs a {needed}, and JAX found a {found}" if needed not in ("", found) else ""
+
 
 def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str) -> jax.Array:
     """Prefix-LM attention, (B, L, H, K); "auto" takes the device's fastest implementation.

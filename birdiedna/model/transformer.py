@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from birdiedna import vocab
-from birdiedna.model.attention import IMPLEMENTATIONS, attend
+from birdiedna.model.attention import IMPLEMENTATIONS, absent, attend
 from birdiedna.model.cpu_kernels import matmul
 
 #: Each block is compiled separately.
@@ -268,6 +268,11 @@ def recast(net: Transformer, config: ModelConfig) -> Transformer:
     if wrong:
         raise ValueError(f"the weights do not fit the model: they have {'; '.join(wrong)}")
     return jax.tree.unflatten(jax.tree.structure(shapes(config)), jax.tree.leaves(net))
+
+
+def here(config: ModelConfig) -> ModelConfig:
+    """The config with attention "auto" in place of a kernel that this device does not have."""
+    return replace(config, attention="auto") if absent(config.attention) else config
 
 
 def count_parameters(config: ModelConfig) -> int:

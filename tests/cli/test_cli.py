@@ -17,6 +17,7 @@ from birdiedna.data import cache, fasta, names
 from birdiedna.experiments import prepare, profiles, progress
 from birdiedna.experiments.sources import Sources
 from birdiedna.inference import sequences
+from birdiedna.model import transformer
 from birdiedna.tasks import elements
 from birdiedna.training import devices, probe, weights
 
@@ -238,6 +239,24 @@ def test_a_suggested_command_survives_the_shell(said, monkeypatch, tmp_path, suf
     for command in (line.partition(": ")[2] for line in lines if "birdiedna" in line):
         assert what in shlex.split(command)
     assert names.shell("-x.fa") == "./-x.fa"
+
+
+@pytest.mark.promise("Settings: what is wrong in a config is refused by name before it runs")
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["pretrain", "--set", "pretrain.model.attention=flash"], "'flash' needs a tpu"),
+        (["pretrain", "--set", "pretrain.model.attention=cudnn"], "'cudnn' needs a gpu"),
+        (
+            ["finetune", "--arm", "random", "--set", "finetune.model.attention=cudnn"],
+            "'cudnn' needs a gpu, and JAX found a cpu; attention=auto takes any device",
+        ),
+    ],
+)
+def test_a_kernel_of_another_device_is_refused(refused, monkeypatch, words, why):
+    monkeypatch.setattr(transformer, "init", lambda *_: pytest.fail("weights were made"))
+    task = ["--task", "promoter_tata"] if words[0] == "finetune" else []
+    assert why in refused(*words, *task)
 
 
 @pytest.mark.promise("Settings: names are checked before data are read")

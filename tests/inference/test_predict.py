@@ -19,6 +19,7 @@ from birdiedna.evaluation import frames
 from birdiedna.experiments import export, models, run_spec, sources
 from birdiedna.inference import embed, predict, sequences
 from birdiedna.inference.sequences import Record
+from birdiedna.model import transformer
 from birdiedna.training import run_folder, weights
 
 FEATURES = jax.jit(lambda net, row, prefix: net.features(row, prefix))
@@ -53,6 +54,19 @@ def test_an_export_of_a_fine_tuned_run_predicts_like_the_run(tuned, test_rows, t
     want = pl.concat(predict.predict(tuned, test_rows))
     for name in (folder, folder / "model.safetensors"):
         assert pl.concat(predict.predict(name, test_rows)).equals(want)
+
+
+def test_a_model_is_used_without_the_kernel_of_the_device_it_was_trained_on(
+    tuned, test_rows, tmp_path, monkeypatch
+):
+    want = pl.concat(predict.predict(tuned, test_rows))
+    file = export.export(tuned, tmp_path / "exported") / "model.safetensors"
+    model = weights.read(file)
+    kernel = replace(model.net.config, attention="flash")
+    other = model._replace(net=transformer.recast(model.net, kernel))
+    monkeypatch.setattr(weights, "read", lambda _: other)
+    assert models.load(file).net.config.attention == "auto"
+    assert pl.concat(predict.predict(file, test_rows)).equals(want)
 
 
 def test_both_strands_give_a_sequence_and_its_complement_one_prediction(
