@@ -12,7 +12,8 @@ _KINDS: dict[Any, type] = {int: Integral, float: Real, str: str, bool: bool}
 def check_types(config: Any) -> None:
     """Check that values are of their field's type, finite, and can be hashed.
 
-    A list, an array or a text is no tuple; the ValueError gives the field and its value.
+    Those of configs inside, too. A list, an array or a text is no tuple; the ValueError gives the
+    field and its value.
     """
     for field in dataclasses.fields(config):
         value, hint = getattr(config, field.name), get_origin(field.type) or field.type
@@ -30,6 +31,8 @@ def check_types(config: Any) -> None:
             hash(value)
         except TypeError as error:
             raise ValueError(f"{given}: {error}; give tuples and frozen dataclasses") from None
+        if dataclasses.is_dataclass(value):  # such as a model's sizes, which cannot import this
+            check_types(value)
 
 
 def check_ranges(config: Any, **ranges: tuple[int, int]) -> None:

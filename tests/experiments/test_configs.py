@@ -145,6 +145,12 @@ def test_python_values_that_no_field_can_hold_are_refused_by_name(config):
             assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("config", [QUICK, *CONFIGS[-4:-2]])
+def test_a_size_of_a_model_that_no_field_can_hold_is_refused(config):
+    with pytest.raises(ValueError, match="recompute 'no' is of type str; give a value of type boo"):
+        replace(config, model=replace(config.model, recompute="no"))
+
+
 def test_numbers_of_numpy_are_recorded_as_plain_ones():
     one = replace(
         QUICK, steps=np.int64(QUICK.steps), evaluations=tuple(np.array(QUICK.evaluations))
