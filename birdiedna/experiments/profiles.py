@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from birdiedna.data.names import meant
+from birdiedna.data.names import meant, shell
 from birdiedna.data.stored import read_json
 from birdiedna.director.director import Birdie, Fixed, evaluations, even, ul2r
 from birdiedna.director.reward_model import Fit, RewardModel
@@ -203,7 +203,10 @@ def _of_file(path: Path, more: Mapping[str, named.Word]) -> Profile:
     """The profile of a file; changes of `more` override those in the file."""
     name = run_folder.plain(run_folder.profile_name(path.name))
     if not path.is_file():
-        raise ValueError(f"profile {path}: there is no such file")
+        how = "name another"
+        if name in results.names():  # whose stored commands name this file
+            how = f"write it: birdiedna settings --profile {name} --json > {shell(str(path))}"
+        raise ValueError(f"profile {path}: there is no such file; {how}")
     if name in PROFILES:
         raise ValueError(f"{path}: {name!r} is the name of a profile; rename the file")
     stored = read_json(path, {}, "correct it")

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -240,6 +242,20 @@ def test_a_file_that_is_absent_or_called_like_a_profile_is_refused(write, tmp_pa
         profiles.profile(f"{tmp_path}/none.json")
     with pytest.raises(ValueError, match="'quick' is the name of a profile; rename the file"):
         profiles.profile(write({"base": "paper"}, "quick.json"))
+
+
+@pytest.mark.promise("Settings: suggested commands can be pasted into a shell")
+def test_the_file_that_commands_of_stored_results_name_is_written_by_the_proposed_command(
+    refused, said, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("BIRDIEDNA_RESULTS")
+    monkeypatch.chdir(tmp_path)
+    stored = run_folder.read(open_runs("small").pretrained("linear"), "manifest")
+    words = shlex.split(stored["command"])[1:]
+    command, _, file = refused(*words).rpartition("write it: birdiedna ")[2].partition(" > ")
+    Path(file.strip()).write_text(said(*shlex.split(command)))
+    live = open_runs("small.json", seed=stored["seed"], stored=False)
+    assert live.pretraining("linear").name == stored["name"]
 
 
 def test_every_setting_is_listed_and_can_be_set_to_what_it_is():
