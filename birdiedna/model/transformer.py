@@ -21,6 +21,8 @@ from birdiedna.model.cpu_kernels import matmul
 _MOST_BLOCKS = 1024
 #: The largest width of a layer, and the largest vocabulary.
 MOST_WIDTH, MOST_IDS = 2**17, 2**20
+#: The fields of `ModelConfig` that change how, not what, is computed.
+HOW = ("compute", "attention", "recompute")
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,7 @@ class ModelConfig:
 
     def computed_like(self, other: "ModelConfig") -> "ModelConfig":
         """These sizes with the fields of `other` that change how, not what, is computed."""
-        how = ("compute", "attention", "recompute")
-        return replace(self, **{name: getattr(other, name) for name in how})
+        return replace(self, **{name: getattr(other, name) for name in HOW})
 
 
 def rescale(
