@@ -42,7 +42,7 @@ def work(given: argparse.Namespace) -> int:
             return status
         good = not status
         say("measured" if good else "measurement failed; see above")
-    minutes = max(0.001, left() - RESERVE_S) / 60
+    minutes = max(0.001, (left() - RESERVE_S) / 60)  # the least that is passed on
     status = remote.work(given.folder, minutes, given.workers, given.only, given.device)
     other = f"ended by {signal.Signals(status - 128).name}" if status > 128 else f"failed: {status}"
     say({0: "no run is left to do", 75: "time is up"}.get(status, other))

@@ -86,6 +86,8 @@ def test_workers_know_their_parent_and_one_that_is_killed_gives_its_signal(
     asked = f"{plan.folder} --budget-minutes 2.500 --only finetune probe --device cpu"
     given = f"{os.getpid()} -m birdiedna plan work {asked}\n"
     assert (tmp_path / "given").read_text() == given
+    main.main([*words[:4], "0.2", "--work-only"])  # less than packing takes
+    assert "--budget-minutes 0.001" in (tmp_path / "given").read_text()
 
 
 WORKER = """
