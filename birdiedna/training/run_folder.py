@@ -173,10 +173,12 @@ def write_json(path: Path, value: Any) -> None:
 def disk_error(error: OSError, path: Path, needed: int, kept: str) -> OSError:
     """The error of a failed write, with bytes needed and free, what is `kept`, and the remedy."""
     free = shutil.disk_usage(path if path.is_dir() else path.parent).free
+    inside = path.absolute().is_relative_to(root().absolute())
+    move = f"or move {root()} to another disk and set BIRDIEDNA_RUNS to it, " * inside
     return OSError(
         error.errno,
         f"{path}: {error.strerror or error}; {needed:,} bytes are needed, {free:,} are free; "
-        f"{kept}; make room, then start the same command again",
+        f"{kept}; make room, {move}then start the same command again",
     )
 
 

@@ -210,13 +210,19 @@ def test_a_run_in_one_session_records_the_energy_that_its_device_reports(tmp_pat
 
 
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
-def test_the_log_of_a_full_disk_has_whole_lines(tmp_path, monkeypatch):
+def test_the_log_of_a_full_disk_has_whole_lines_and_the_variable_that_moves_it_is_named(
+    tmp_path, monkeypatch
+):
     run_folder.append(tmp_path, {"event": "train", "step": 1})
     before = run_folder.log_facts(tmp_path)["log_bytes"]
     write = os.write
     monkeypatch.setattr(run_folder.os, "write", lambda handle, line: write(handle, line[:9]))
-    with pytest.raises(OSError, match=f"disk is full; .* log keeps its {before} bytes"):
-        run_folder.append(tmp_path, {"event": "train", "step": 2})
+    for runs, remedy in ((tmp_path, "set BIRDIEDNA_RUNS to it, "), (tmp_path / "other", "")):
+        monkeypatch.setenv("BIRDIEDNA_RUNS", str(runs))
+        move = f"or move {runs} to another disk and {remedy}" if remedy else ""
+        said = f"{before} bytes of whole lines; make room, {move}then start the same command again$"
+        with pytest.raises(OSError, match=f"disk is full; .* log keeps its {said}"):
+            run_folder.append(tmp_path, {"event": "train", "step": 2})
     assert [event["step"] for event in run_folder.events(tmp_path)] == [1]
 
 
