@@ -187,16 +187,27 @@ def probe(given: argparse.Namespace) -> int:
     with _runs(given, sources, model) as runs:
         chosen = [given.task] if given.task else available_tasks(runs.settings, sources)
         arms = dict.fromkeys((given.arm, "random"))
-        for task in () if runs.stored else chosen:
-            _shown(runs, sources, task)
+        rows = {task: _shown(runs, sources, task) for task in chosen * (not runs.stored)}
         folders = [runs.probed(arm, task) for task in chosen for arm in arms]
     found = frames.results(folders)
     print(scores.probe_report(found))
+    for task, read in rows.items():
+        for who, predicted in _baselines(read).items():
+            mcc = metrics.scores(read.test.labels, predicted)["mcc"]
+            print(scores.PROBE_LINE(task, who, len(read.train.labels), mcc))
     for folder in folders:
         print(f"run: {folder}")
     if given.out:
         print(f"{quantity(tables.write([found], given.out), 'scores')}: {given.out}")
     return 0
+
+
+def _baselines(rows: Task) -> dict[str, np.ndarray]:
+    """Predictions on the test rows that need no model, and seconds."""
+    found = {"majority class": baselines.majority(rows.train, rows.test)}
+    if rows.train.tokens.size < _CHEAP_BASES and rows.train.tokens.shape[1] >= 5:
+        found["5-mers"] = baselines.kmer_regression(rows.train, rows.test)
+    return found
 
 
 def _scores(folder: Path, rows: Task) -> str:
@@ -205,11 +216,8 @@ def _scores(folder: Path, rows: Task) -> str:
     steps = run_folder.read(folder, "config")["steps"]
     count = quantity(len(labels), "test rows")
     title = f"{count} at step {step:,} of {steps:,}, chosen on validation"
-    predictions = {}
-    if np.array_equal(rows.test.labels, labels):  # stored results may be of other rows
-        predictions["majority class"] = baselines.majority(rows.train, rows.test)
-        if rows.train.tokens.size < _CHEAP_BASES and rows.train.tokens.shape[1] >= 5:
-            predictions["5-mers"] = baselines.kmer_regression(rows.train, rows.test)
+    same = np.array_equal(rows.test.labels, labels)  # stored results may be of other rows
+    predictions = _baselines(rows) if same else {}
     lines = [f"{title} (95 % intervals over rows):"]
     others = {who: metrics.scores(labels, found) for who, found in predictions.items()}
     edges = metrics.intervals(labels, logits)

@@ -103,11 +103,17 @@ def by_share(probed: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+#: A line of `probe_report`, up to the interval.
+PROBE_LINE = "  {:28s}{:14s}{:>8,} rows{:8.3f}".format
+
+
 def probe_report(probed: pl.DataFrame) -> str:
-    """`by_share` as text."""
+    """`by_share` as text; shares of as many rows are one line."""
     lines = ["MCC on test rows: mean over draws of train rows (widest 95 % over test rows)"]
-    line = "  {task:28s}{arm:10s}{n_train:>8,} rows{mean:8.3f}  [{low:.3f}, {high:.3f}]".format
-    return "\n".join(lines + [line(**row) for row in by_share(probed).iter_rows(named=True)])
+    for row in by_share(probed).iter_rows(named=True):
+        line = PROBE_LINE(row["task"], row["arm"], row["n_train"], row["mean"])
+        lines.append(f"{line}  [{row['low']:.3f}, {row['high']:.3f}]")
+    return "\n".join(dict.fromkeys(lines))
 
 
 def baseline_scores(
