@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -28,6 +29,8 @@ from birdiedna.training import devices
 
 #: Longest sequence that `explain` shows, in bases.
 _MOST_SHOWN = 4096
+#: Least seconds between two lines about what is done.
+_PAUSE_S = 10.0
 
 
 def predict(given: argparse.Namespace) -> int:
@@ -130,13 +133,21 @@ def _records(given: argparse.Namespace, notes: Counter[str]) -> Iterator[sequenc
 
 
 def _write(frames: Iterable[pl.DataFrame], out: Path, what: str, notes: Counter[str]) -> int:
-    """Write frames, with a progress bar; print the number of rows, of `what`, and changes."""
+    """Write frames; print the number of rows, of `what`, and changes.
+
+    On a terminal a progress bar is shown, else lines.
+    """
     with tqdm(unit=f" {what}", disable=None) as bar:
 
         def counted() -> Iterator[pl.DataFrame]:
+            done, shown = 0, time.monotonic()
             for frame in frames:
                 yield frame
                 bar.update(frame.height)
+                done += frame.height
+                if bar.disable and (now := time.monotonic()) - shown >= _PAUSE_S:
+                    print(f"{quantity(done, what)} so far", flush=True)
+                    shown = now
 
         rows = tables.write(counted(), out)
     print("\n  ".join([f"{quantity(rows, what)}: {out}", *fasta.changes(notes)]))

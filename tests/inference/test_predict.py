@@ -14,8 +14,9 @@ import polars as pl
 import pytest
 
 from birdiedna import vocab
+from birdiedna.cli import inference
 from birdiedna.cli.parser import parser
-from birdiedna.evaluation import frames
+from birdiedna.evaluation import baselines, frames, metrics, scores
 from birdiedna.experiments import export, models, run_spec, sources
 from birdiedna.inference import embed, predict, sequences
 from birdiedna.inference.sequences import Record
@@ -205,7 +206,10 @@ def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, r
         assert said in refused("embed", birdie, tmp_path / "rows.csv", "-o", out)
 
 
-def test_verbs_write_what_the_functions_give(tuned, birdie, test_rows, tmp_path, said):
+def test_verbs_write_what_the_functions_give_and_show_what_is_done_without_a_terminal(
+    tuned, birdie, test_rows, tmp_path, said, monkeypatch
+):
+    monkeypatch.setattr(inference, "_PAUSE_S", 0.0)
     fasta = written(tmp_path / "test.fa", test_rows)
     out = said("predict", tuned, fasta, "-o", tmp_path / "p.csv")
     want = pl.concat(predict.predict(tuned, test_rows))
@@ -214,7 +218,8 @@ def test_verbs_write_what_the_functions_give(tuned, birdie, test_rows, tmp_path,
     out += said("embed", birdie, fasta, "-o", tmp_path / "e.parquet")
     features = pl.read_parquet(tmp_path / "e.parquet")
     assert features.equals(pl.concat(embed.embed(models.load(birdie), test_rows)))
-    assert out.count(f"{len(test_rows)} sequences") == 2
+    assert out.count(f"{len(test_rows)} sequences so far\n") == 2
+    assert out.count(f"{len(test_rows)} sequences: ") == 2
 
 
 def test_a_pooling_of_vectors_per_base_is_refused(birdie, test_rows):
@@ -238,6 +243,11 @@ def test_a_model_by_its_folder_is_probed_as_the_run_of_its_arm_is(own, ntp, tmp_
     words = ["--profile", "tiny", "--tasks", own.sources.tasks, "-o", out]
     scored = said("probe", ntp, *words)
     assert "random" in scored and "train: " in scored  # the rows are described
+    rows = sources.read_task(own.settings, own.sources, "one")
+    kmers = baselines.kmer_regression(rows.train, rows.test)
+    mcc = metrics.scores(rows.test.labels, kmers)["mcc"]
+    for who, score in (("majority class", 0.0), ("5-mers", mcc)):
+        assert scores.PROBE_LINE("one", who, len(rows.train.labels), score) in scored.split("\n")
     want = frames.results([own.probed(arm, "one") for arm in ("ntp", "random")])
     found, columns = pl.read_csv(out), ["arm", "share", "finetune_seed", "metric", "value"]
     assert found.select(columns).equals(want.select(columns))
