@@ -34,6 +34,8 @@ _LOGS = ("events.jsonl", "events.jsonl.gz")
 _SUMMED = ("config.json", *_LOGS, "predictions.npz")
 _MODEL_SUMS = "model/*/SHA256SUMS"
 _PARTS = ("validation", "test")
+#: Of a value in a message, at most this many letters are shown: some are whole configs.
+_SHOWN = 100
 
 
 def _maybe(names: str, kind: Any) -> dict[str, Any]:
@@ -117,12 +119,14 @@ def fingerprint(value: Any) -> str:
 
 
 def differences(stored: Any, now: Any, name: str = "") -> str:
-    """The fields in which two JSON values differ, with both values; "" if they are equal."""
+    """The fields in which two JSON values differ, with both values, cut; "" if they are equal."""
     if isinstance(stored, dict) and isinstance(now, dict):
         fields = ((key, f"{name}.{key}".lstrip(".")) for key in stored | now)
         found = (differences(stored.get(key), now.get(key), field) for key, field in fields)
         return "; ".join(filter(None, found))
-    return "" if stored == now else f"{name}: stored {stored!r}, now {now!r}"
+    texts = (repr(value) for value in (stored, now))
+    was, is_ = (text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..." for text in texts)
+    return "" if stored == now else f"{name}: stored {was}, now {is_}"
 
 
 def place(profile: str, name: str, identity: Any) -> Path:
