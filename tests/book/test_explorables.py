@@ -414,6 +414,7 @@ def test_spans_follow_their_law(shown):
         ("ACGT", "Fewer than 24 bases"),
         ("ACGT😀" + "ACGT" * 10, "“😀” at place 5 is no nucleotide code; the picture stays"),
         (">chr1 a name\n" + "ACGTTGCA\n" * 6, "Infilling hides"),
+        (">a\n" + "ACGT\n" * 6 + ">b\nACGT", "2 records are read as one sequence. Infilling hid"),
         ("ACGT" * 6, "Infilling hides"),
     ],
 )

@@ -283,6 +283,8 @@
   function clean(text) {
     const notes = [];
     const lines = text.split(/\r?\n/);
+    const names = lines.filter((one) => one.startsWith(">")).length;
+    if (names > 1) notes.push(`${names} records are read as one sequence.`);
     const body = lines.filter((one) => !one.startsWith(">")).join("");
     let letters = "";
     let place = 0;
