@@ -114,13 +114,13 @@ def _divisions(rows: Labelled) -> Iterator[tuple[np.ndarray, str]]:
         alone = mask & ~np.isin(copies, copies[~mask])
         if _fits(alone):
             yield alone, how + _remark(_overlaps(places, alone), "overlap")
-    relatives, relation = _relatives(rows, places)
+    relatives, surely, perhaps = _relatives(rows, places)
     kin = _components(len(copies), relatives, (np.arange(len(copies)), copies))
     how = "the same share of each class, drawn at random" + ("" if len(where) else _unread(rows))
-    together = f"; rows that {relation.removesuffix(' with')} stay together"
+    together = f"; rows that {surely} stay together"
     yield _by_class(rng, rows.labels, kin), how + together * int(kin.max() < copies.max())
     apart = _by_class(rng, rows.labels, copies)
-    yield apart, how + _remark(_related(relatives, apart), relation)
+    yield apart, how + _remark(_related(relatives, apart), perhaps)
     for mask, how in by_place:
         yield mask, how + _remark(int(np.isin(copies[mask], copies[~mask]).sum()), "equal")
 
@@ -220,15 +220,16 @@ def _overlaps(places: Intervals | None, mask: np.ndarray) -> int:
 Links = tuple[np.ndarray, np.ndarray]
 
 
-def _relatives(rows: Labelled, places: Intervals | None) -> tuple[Links, str]:
-    """Return which rows are related, and how, in words."""
+def _relatives(rows: Labelled, places: Intervals | None) -> tuple[Links, str, str]:
+    """Return which rows are related; in words, which rows are for sure, and how those found are."""
     if places is None:
         width = min(_WORDS, max(1, (int(np.median(rows.lengths)) - words.WORD) // 4))
-        return words.stretches(rows.tokens, width), f"share {width + words.WORD - 1} bases with"
+        surely = f"share {width + words.WORD - 1} bases"
+        return words.stretches(rows.tokens, width), surely, f"share {words.WORD} bases or more with"
     starts, ends = _line(places)
     order = np.argsort(starts)
     apart = starts[order][1:] >= np.maximum.accumulate(ends[order])[:-1]
-    return (order, np.cumsum(np.append(False, apart))), "overlap"
+    return (order, np.cumsum(np.append(False, apart))), "overlap", "overlap"
 
 
 def _components(count: int, *links: Links) -> np.ndarray:
