@@ -267,6 +267,29 @@ def test_a_dark_page_prints_light_and_is_dark_again(view):
     assert view.execute_script("return window.printed") == "light"
 
 
+@pytest.mark.parametrize(
+    "off",
+    [
+        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('it is off') }})",
+        "Storage.prototype.setItem = Storage.prototype.getItem = () => { throw new Error('full') }",
+    ],
+)
+def test_where_pages_may_store_nothing_their_controls_work(browser, page, off):
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": off})
+    try:
+        pages.opened(browser, page)
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+    seen = browser.execute_script(
+        "const { dataset } = document.documentElement, seen = [];"
+        "for (let i = 0; i < 3; i++) {"
+        "  document.querySelector('.theme-switch-button').click(); seen.push(dataset.mode); }"
+        "const code = document.querySelector('button.birdie-code'); code.click();"
+        "return [...seen, code.textContent]"
+    )
+    assert seen == ["auto", "dark", "light", "Hide all code"]
+
+
 def test_the_whole_book_prints_as_one_pdf(browser, page, tmp_path, monkeypatch):
     monkeypatch.delenv("BIRDIEDNA_RUNS", raising=False)
     book = layout.here(page.parents[3])

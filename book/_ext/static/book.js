@@ -2,6 +2,21 @@
 // the theme leaves out for screen readers and for paper, which is light.
 {
   const { dataset } = document.documentElement;
+  try {
+    for (const storage of [localStorage, sessionStorage]) {
+      storage.setItem("birdie", "");
+      storage.removeItem("birdie");
+    }
+  } catch { // storage is off, as in a sandboxed frame: the theme's controls work for this page
+    const kept = new Map();
+    const value = {
+      getItem: (name) => kept.get(name) ?? null,
+      setItem: (name, text) => { kept.set(name, text); },
+      removeItem: (name) => { kept.delete(name); },
+    };
+    for (const name of ["localStorage", "sessionStorage"]) Reflect.defineProperty(window, name, { value });
+    dataset.mode = dataset.theme = "light"; // as the theme begins
+  }
   let shown;
   addEventListener("beforeprint", () => { [shown, dataset.theme] = [dataset.theme, "light"]; });
   addEventListener("afterprint", () => { dataset.theme = shown; });
