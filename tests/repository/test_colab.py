@@ -156,3 +156,16 @@ def test_without_a_drive_the_notebook_asks_for_a_path(monkeypatch):
     assert notebook.kept_folder() is None
     names["keep"] = "/kaggle/working/kept"
     assert notebook.kept_folder() == Path("/kaggle/working/kept")
+
+
+def test_a_chapter_that_does_not_exist_is_named_before_any_runs(tmp_path):
+    notebook, names = defined(PARAMETERS, CHECKS, RUN)
+    names["home"] = tmp_path
+    (tmp_path / "book").mkdir()
+    for name in ("02_objectives", "04_pretraining", "colab"):
+        (tmp_path / "book" / f"{name}.ipynb").touch()
+    names["chapters"] = "04_pretraining 02_objectives"
+    assert [file.stem for file in notebook.notebooks()] == names["chapters"].split()
+    names["chapters"] = "04_pretraining 02_objective"
+    with pytest.raises(RuntimeError, match="'02_objective': choose from 02_objectives, 04_pretr"):
+        notebook.notebooks()
