@@ -93,15 +93,17 @@ def explain(given: argparse.Namespace) -> int:
     if len(window) > _MOST_SHOWN:
         raise ValueError(f"{len(window):,} bases are too many to show; give up to {_MOST_SHOWN:,}")
     for name in [given.objective] if given.objective else EVERY:
+        size = quantity(len(window), "bases")
         try:
             program = EVERY[name](jax.random.key(given.seed), jnp.asarray(window))
-        except ValueError as error:
+        except ValueError:
+            short = f"{name} does not fit in {size}"
             if given.objective:
-                raise ValueError(f"{name}: {error}; give a longer sequence") from None
-            print(f"{name}: {error}\n")
+                raise ValueError(f"{short}; give a longer sequence") from None
+            print(f"{short}\n")
             continue
         row = explaining.report(explaining.explain(program, window))
-        print(f"{name}, {len(window):,} bases\n{row}\n")
+        print(f"{name}, {size}\n{row}\n")
     return 0
 
 

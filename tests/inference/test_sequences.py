@@ -172,7 +172,10 @@ def test_frames_become_one_table_whole_or_not_at_all(tmp_path, monkeypatch, suff
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["AC", "--objective", "selective_copying_15"], "give a longer sequence"),
+        (
+            ["A", "--objective", "selective_copying_15"],
+            "selective_copying_15 does not fit in 1 base; give a longer sequence",
+        ),
         (["ACGT", "--objective", "infil_50_3"], "did you mean 'infill_50_3'"),
         (["A" * 5000], "5,000 bases are too many to show; give up to 4,096"),
         (["ACGQ"], "neither a file nor a sequence: letter 'Q'"),
