@@ -88,6 +88,11 @@ def fastest(device: jax.Device, length: int, head_width: int, dtype: jnp.dtype) 
     return kernel
 
 
+def score_bytes(heads: int, length: int) -> int:
+    """Memory of a token's scores: a CPU's XLA keeps those of a row, even of `attend_blocks`."""
+    return 4 * heads * length if jax.default_backend() == "cpu" else 0
+
+
 @cache
 def _warn_once(text: str) -> None:
     warnings.warn(text, stacklevel=3)

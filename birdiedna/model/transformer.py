@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from birdiedna import vocab
-from birdiedna.model.attention import IMPLEMENTATIONS, absent, attend
+from birdiedna.model.attention import IMPLEMENTATIONS, absent, attend, score_bytes
 from birdiedna.model.cpu_kernels import matmul
 
 #: Each block is compiled separately.
@@ -249,13 +249,10 @@ def shapes(config: ModelConfig) -> Transformer:
 
 
 def widest_bytes(config: ModelConfig, slots: int) -> int:
-    """A lower bound of a block's memory per token: q, k and v, or two vectors of `mlp_width`.
-
-    On a CPU also the scores of a row of `slots`, which XLA keeps even of `attend_blocks`.
-    """
+    """A lower bound of a block's memory per token: q, k and v, two vectors of `mlp_width`, scores."""
     numbers = max(3 * config.heads * config.head_width, 2 * config.mlp_width)
-    scores = 4 * config.heads * slots if jax.default_backend() == "cpu" else 0
-    return max(numbers * jnp.dtype(config.compute).itemsize, scores)
+    kept = score_bytes(config.heads, slots)
+    return max(numbers * jnp.dtype(config.compute).itemsize, kept)
 
 
 def recast(net: Transformer, config: ModelConfig) -> Transformer:

@@ -32,3 +32,8 @@ def test_the_training_core_imports_no_reader_and_no_chart_and_runs_none_that_tak
 def test_the_package_opens_on_at_most_twelve_entries():
     entries = {path.name for path in (ROOT / "birdiedna").iterdir()}
     assert len(entries - {"__init__.py", "__main__.py", "__pycache__", "py.typed"}) <= 12, entries
+
+
+def test_the_model_has_no_branch_on_the_device():
+    text = (ROOT / "birdiedna/model/transformer.py").read_text()
+    assert not [word for word in ("default_backend", "platform", "devices(") if word in text]
