@@ -249,7 +249,7 @@ def shapes(config: ModelConfig) -> Transformer:
 
 
 def widest_bytes(config: ModelConfig, slots: int) -> int:
-    """A lower bound of a block's memory per token: q, k and v, two vectors of `mlp_width`, scores."""
+    """A lower bound of a block's memory per token: q, k and v, two MLP vectors, or its scores."""
     numbers = max(3 * config.heads * config.head_width, 2 * config.mlp_width)
     kept = score_bytes(config.heads, slots)
     return max(numbers * jnp.dtype(config.compute).itemsize, kept)
