@@ -295,5 +295,5 @@ def test_the_whole_book_prints_as_one_pdf(browser, page, tmp_path, monkeypatch):
     book = layout.here(page.parents[3])
     pdf.printed(build.Order(), book, tmp_path / "book.pdf")
     printed = (tmp_path / "book.pdf").read_bytes()
-    assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") >= 2
+    assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") >= 6  # each on a new one
     assert b"/Outlines" in printed
