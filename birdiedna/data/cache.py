@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from birdiedna.data import catalog, download, fasta, files, stored
 from birdiedna.data.catalog import Entry, File
-from birdiedna.data.names import listed, meant, quantity
+from birdiedna.data.names import listed, meant, quantity, shell
 
 _LOG = logging.getLogger(__name__)
 _WAITING = "{}: another process is fetching it; waiting"
@@ -173,8 +173,11 @@ def _take(entry: Entry, file: File, folder: Path, given: dict[File, Path]) -> No
         try:
             _download(entry, file, target)
         except ConnectionError as error:
-            hint = "the connection failed, not the file: try again, or give a copy with --from-file"
-            raise ConnectionError(f"{error}; {hint}") from error
+            name = shell(entry.title if entry.kind == "url" else entry.name)
+            raise ConnectionError(
+                f"{error}; the connection failed, not the file: try again, or give a copy: "
+                f"birdiedna data fetch {name} --from-file {shell(file.path)}"
+            ) from error
     if not _is_ready(entry, file, folder):
         try:
             with files.room(folder, target.stat().st_size):
@@ -312,6 +315,8 @@ def _check_kind(path: Path, file: File, source: str) -> None:
         end = opened.read()
     magic = _START.get(suffix)
     if start.startswith(magic or files.GZIP) and (suffix != ".parquet" or end == magic):
+        return
+    if suffix == ".safetensors" and start[8:9] == b"{":  # after the length of the header
         return
     kind = "FASTA" if suffix in _FASTA else f"{suffix.strip('.')} data".strip()
     files.check_start(source, start, kind)

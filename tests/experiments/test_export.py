@@ -243,6 +243,15 @@ def test_the_models_of_a_checkout_are_those_of_the_catalogue_and_small():
     assert (model.manifest["arm"], model.bidirectional, model.slots) == ("ntp", False, 1024)
 
 
+def test_outside_a_checkout_a_model_is_taken_from_a_given_file(tmp_path, monkeypatch, said):
+    own = models.find("eighth-ntp")
+    monkeypatch.setenv("BIRDIEDNA_CACHE", str(tmp_path))
+    monkeypatch.setattr(run_folder, "repository", lambda: tmp_path / "nowhere")
+    said("data", "fetch", "eighth-ntp", "--from-file", own)
+    found = models.find("eighth-ntp")
+    assert found.is_relative_to(tmp_path) and same(models.load("eighth-ntp"), models.load(own))
+
+
 @pytest.mark.promise("Damage: whatever is stored, a changed byte is found before it is shown")
 @pytest.mark.parametrize("name", ["eighth-birdie", "eighth-ntp"])
 def test_a_copy_of_a_model_of_the_checkout_is_compared_with_its_checksum(tmp_path, name):
