@@ -275,6 +275,7 @@ def _joined(folder: Path, paths: Sequence[Path], total: int) -> Path:
 
 
 _START = {".gz": files.GZIP, ".bgz": files.GZIP, ".zip": b"PK\x03\x04", ".parquet": b"PAR1"}
+_START |= {".safetensors": b"{"}  # the header, after its length
 _FASTA = (".fa", ".fna", ".fasta")
 _REMEDY = "the file is damaged or a different one; download it again, or from another source"
 
@@ -313,13 +314,11 @@ def _check_kind(path: Path, file: File, source: str) -> None:
         start = opened.read(512)
         opened.seek(max(0, path.stat().st_size - 4))
         end = opened.read()
-    magic = _START.get(suffix)
-    if start.startswith(magic or files.GZIP) and (suffix != ".parquet" or end == magic):
-        return
-    if suffix == ".safetensors" and start[8:9] == b"{":  # after the length of the header
+    magic, at = _START.get(suffix), 8 * (suffix == ".safetensors")
+    if start[at:].startswith(magic or files.GZIP) and (suffix != ".parquet" or end == magic):
         return
     kind = "FASTA" if suffix in _FASTA else f"{suffix.strip('.')} data".strip()
-    files.check_start(source, start, kind)
+    files.check_start(source, start.replace(b"\0", b"?") if magic else start, kind)
     if magic:
         raise ValueError(
             f"{source}: not a {suffix} file, it starts with {start[:4].hex()} and ends with "
