@@ -357,9 +357,12 @@ class Live:
         if not self.model:
             profiles.check_arm(arm, (*self.settings.pretrain, "random"))
         rows, marks = given or _marked(self._rows(task))
-        if self.llama and arm == "random":
+        if self.llama and arm == "random" and kind == "finetune":
             raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")
         start = None if arm == "random" or self.model else self.pretraining(arm)
+        sizes = start.config.model if start else config.model
+        if self.llama and not start:  # a probe compares it with random weights of its sizes
+            sizes = llama_start.read(Path(self.llama), self.seed).net.config.computed_like(sizes)
         own = self._of(task)
         counts = {part: len(own.labels) for part, own in rows.parts().items()}
         if isinstance(config, FinetuneConfig):
@@ -372,7 +375,7 @@ class Live:
                 config,
                 classes=len(rows.classes),
                 bidirectional=arm not in self.settings.causal,
-                model=start.config.model if start and self.llama else config.model,
+                model=sizes if self.llama else config.model,
             ),
             seed=self.seed,
             data=marks | dict(start.data if start else {}),

@@ -48,6 +48,17 @@ def test_fine_tuning_takes_the_sizes_of_the_llama_and_random_weights_do_not(toy)
         runs.finetuning("random", "promoter_tata")
 
 
+def test_a_probe_of_a_llama_is_compared_with_random_weights_of_its_sizes(toy, said, monkeypatch):
+    monkeypatch.setattr(pretrain, "BIRDIE_DNA", {})
+    words = ["--profile", "tiny", "--task", "promoter_tata", "--from-llama", toy]
+    made = [Path(line[5:]) for line in said("probe", "ntp", *words).splitlines() if "run: " in line]
+    manifests = [run_folder.read(folder, "manifest") for folder in made]
+    assert [one["arm"] for one in manifests] == ["ntp", "random"]
+    ours, fresh = (run_folder.read(folder, "config")["model"] for folder in made)
+    assert ours == fresh and ours["width"] == 32
+    assert manifests[1]["command"].endswith("--from-llama toy")
+
+
 @pytest.mark.promise("Bad input: a Llama that cannot be continued is refused in one line")
 def test_a_folder_that_is_no_llama_is_refused_in_one_line(tmp_path, refused):
     error = refused("pretrain", "--profile", "tiny", "--from-llama", tmp_path)
