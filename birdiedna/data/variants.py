@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,17 +132,18 @@ def _change(ref: str, alt: str) -> tuple[str, str, int]:
     return ref[first : len(ref) - last], alt[first : len(alt) - last], first
 
 
-def check_assembly(path: Path, genome: Genome) -> None:
+def check_assembly(path: Path, genome: Genome, used: Container[str]) -> None:
     """Refuse a genome whose contigs have other lengths than the header of a VCF file.
 
-    The ValueError gives the contig and both lengths.
+    Only those `used` by its variants count, or all if there are none: mitochondria, for example,
+    have two lengths in GRCh37. The ValueError gives the contig and both lengths.
     """
     lengths: dict[str, int] = {}
     for _, text in intervals.lines(path, "VCF"):
         if not text.startswith("##"):
             break
         match = re.match(r"##contig=<.*\bID=([^,>]+).*\blength=(\d+)", text)
-        if match:
+        if match and (not used or match[1] in used):
             lengths[match[1]] = int(match[2])
     contigs = intervals.located(genome, [*lengths])
     for name, contig in contigs.items():

@@ -81,15 +81,17 @@ def check(path: Path | str, genome: Genome | None) -> None:
     alleles disagree.
     """
     path = Path(path)
-    if genome:
-        files.check_assembly(path, genome)
     counts, first, placed = Counter[str](), dict[str, str](), _placer(genome)
+    used = set()
     for variant in files.read(path, windows=genome is None):
+        used.add(variant.contig)
         note, _, _ = placed(variant)
         word = note.split(" ")[0]
         kind = {"REF": "wrong", "outside": "wrong", "no": "missing"}.get(word, "fit")
         counts[kind] += 1
         first.setdefault(kind, note)
+    if genome:
+        files.check_assembly(path, genome, used)
     if not (alleles := counts.total()):
         raise ValueError(f"{path} contains no variant; give another file")
     if genome and counts["missing"] == alleles:

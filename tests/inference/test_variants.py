@@ -88,6 +88,10 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
     assert notes[7].startswith("ALT '' is not")
     assert [score is None for score in found["llr"]] == [bool(note) for note in notes]
     variants.check(written(tmp_path, HEADER + lines[2] * 10, "few.vcf"), genome)  # is no assembly's
+    header = "##contig=<ID=first,length=900>\n##contig=<ID=second,length=7>\n" + HEADER
+    variants.check(written(tmp_path, header + lines[0], "mine.vcf"), genome)  # has none on second
+    with pytest.raises(ValueError, match="contig second has 7 bases in its header and"):
+        variants.check(written(tmp_path, header + "second\t1\t.\tA\tC\n", "mine.vcf"), genome)
     unknown = data_variants.Variant("own", 3, ".", "N", "A", 0, vocab.encode("ACNGT"), 2)
     assert variants.scored(models.load(ntp), None, [unknown])["note"].to_list() == ["N in REF"]
     same = found.filter((pl.col("position") == 100) & (pl.col("ref") == pl.col("alt")))
