@@ -132,7 +132,15 @@ def _parsed(text: bytes, folder: Path) -> Plan:
         listed = tuple(run_spec.parse(run) for run in found.pop("runs"))
         return Plan(folder, runs=listed, **found)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{folder}/plan.json: {error}; prepare it again") from None
+        by, remedy = other_code(found["prepared"]), "prepare it again"
+        remedy = f"it was {by}: use that code, or prepare a plan in a new folder" if by else remedy
+        raise ValueError(f"{folder}/plan.json: {error}; {remedy}") from None
+
+
+def other_code(prepared: Mapping[str, Any]) -> str:
+    """The other code that prepared a plan, in words; "" if it is this one."""
+    code, here = str(prepared.get("code")), environment.code_fingerprint()
+    return f"prepared by code {code[:8]}, and this is code {here[:8]}" * (code != here)
 
 
 def chosen(plan: Plan, only: Sequence[str] = ()) -> list[RunSpec]:
@@ -265,12 +273,12 @@ def _sole_shard(plan: Plan, number: int, of: int) -> Iterator[None]:
 
 def ready(folder: Path, only: Sequence[str] = (), device: str = "") -> Plan:
     """The plan, after the checks of `work`; arguments and errors as there."""
-    plan, here = read(folder), environment.code_fingerprint()
+    plan = read(folder)
     chosen(plan, only)
-    if (code := plan.prepared["code"]) != here:
+    if by := other_code(plan.prepared):
         raise ValueError(
-            f"{folder} was prepared by code {code[:8]}, and this is code {here[:8]}: prepare it "
-            "again in this checkout with the same command; finished runs stay"
+            f"{folder} was {by}: prepare it again in this checkout with the same command; finished "
+            "runs stay"
         )
     devices.require(device or plan.device)
     return plan

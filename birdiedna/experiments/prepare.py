@@ -111,16 +111,16 @@ def _write_data(folder: Path, runs: Live) -> None:
 def _again(plan: Plan, sources: Sources) -> Plan:
     """The existing plan, updated to this code; ValueError if it is another plan."""
     stored = plans.stored(plan.folder)
-    code = stored.get("prepared", {}).get("code")
+    by = plans.other_code(stored.get("prepared", {}))
     if [run["name"] for run in stored.get("runs", ())] != [run.name for run in plan.runs]:
         now = json.loads(json.dumps(plan.profile))
-        differ = run_folder.differences(stored.get("profile"), now).split("; ")[0] or "other data"
-        by = f"by code {str(code)[:8]}, and this is code {plan.prepared['code'][:8]}, "
+        differ = run_folder.differences(stored.get("profile"), now).split("; ")[0]
+        differ = differ or ("configs of that code, or other data" if by else "other data")
         raise ValueError(
-            f"{plan.folder} contains another plan, {by * (code != plan.prepared['code'])}of other "
-            f"settings, data or configs ({differ}); give another folder"
+            f"{plan.folder} contains another plan, {f'{by}, ' * bool(by)}of other settings, data "
+            f"or configs ({differ}); give another folder"
         )
-    if (stored.get("format"), code) == (plans.FORMAT, plan.prepared["code"]):
+    if stored.get("format") == plans.FORMAT and not by:
         return plans.read(plan.folder)
     genome = plan.folder / "genome.npz"  # other code may have another format
     genomes.save(read_genome(sources), genome)

@@ -21,6 +21,7 @@ from made_rows import different
 from birdiedna.cli import data
 from birdiedna.cli.parser import parser
 from birdiedna.data.files import digest
+from birdiedna.data.stored import sealed
 from birdiedna.evaluation import frames
 from birdiedna.experiments import collect, config_json, cost, make, prepare, profiles
 from birdiedna.experiments import plan as plans
@@ -182,7 +183,7 @@ def test_preparing_again_changes_nothing_and_another_plan_is_refused(
     with pytest.raises(ValueError, match="another plan, of .*retrain_seeds: stored .0., now .1.."):
         prepare.prepare(plan.folder, **wanted | {"seeds": (1,)})
     monkeypatch.setattr(environment, "code_fingerprint", lambda: "of another config")
-    with pytest.raises(ValueError, match="another plan, by code .* this is code of anoth, of ot"):
+    with pytest.raises(ValueError, match="another plan, prepared by .* this is code of anoth,"):
         prepare.prepare(plan.folder, **wanted | {"seeds": (1,)})
     with pytest.raises(ValueError, match="not empty"):
         prepare.prepare(folder / "tasks", **wanted)
@@ -399,6 +400,11 @@ def test_a_plan_of_other_code_is_refused_until_it_is_prepared_again(
     error = refused("plan", "work", finished)
     assert "01234567" in error and environment.code_fingerprint()[:8] in error
     assert "prepare it again" in error and "finished runs stay" in error
+    stored = json.loads((finished / "plan.json").read_text())
+    stored["runs"][0]["config"]["older"] = 1
+    run_folder.write_json(finished / "plan.json", sealed(stored))
+    error = refused("plan", "status", finished)
+    assert "no field 'older'" in error and "it was prepared by code 01234567, and this is" in error
     again = prepare.prepare(finished, **wanted)
     assert again.prepared["code"] == environment.code_fingerprint()
     assert plans.read(finished).prepared == again.prepared
