@@ -320,7 +320,7 @@ class Live:
             director = replay.recorded(played, config.evaluations, director.classes)
             filled = run_folder.to_json(config_json.read(played))  # with fields that came later
             stored = run_folder.read(played, "config") | filled
-            replay.expect(played, stored, spec.record(), genome.fingerprint)
+            replay.expect(played, stored, spec.record(), spec.data)
             spec = replace(spec, config=replace(config, director=director), replay=self.replayed)
         return named(spec)
 

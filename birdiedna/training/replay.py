@@ -57,16 +57,18 @@ def _ratios(folder: Path, event: Mapping[str, Any]) -> tuple[float, ...]:
     return ratios
 
 
-def expect(folder: Path, stored: Mapping[str, Any], record: Mapping[str, Any], genome: str) -> None:
+def expect(
+    folder: Path, stored: Mapping[str, Any], record: Mapping[str, Any], data: Mapping[str, str]
+) -> None:
     """Check that a run to be replayed has the new run's settings, apart from the director.
 
-    `stored` is its `config.json`, `record` that of the new run, `genome` the fingerprint of the new
-    run's genome. The ValueError for another setting, seed or genome gives both values.
+    `stored` is its `config.json`, `record` that of the new run, `data` the fingerprints of the new
+    run's genome and, if any, Llama. The ValueError for another setting, seed, genome or Llama gives
+    both values.
     """
-    now = {**record, "genome": genome}
+    kept = [name for name in record if name != "director" and name in stored]
+    was, now = ({name: of[name] for name in kept} for of in (stored, record))
     if run_folder.complete(folder):
-        data = run_folder.read(folder, "manifest").get("data", {})
-        stored = {**stored, "genome": data.get("genome")}
-    now = {name: now[name] for name in now if name != "director" and name in stored}
-    if differ := run_folder.differences({name: stored[name] for name in now}, now):
+        was, now = {**was, **run_folder.read(folder, "manifest").get("data", {})}, {**now, **data}
+    if differ := run_folder.differences(was, now):
         raise ValueError(f"{folder} has other settings ({differ}); replay it with its own")

@@ -26,7 +26,7 @@ def toy(tmp_path_factory):
     return second_stage.write_toy(tmp_path_factory.mktemp("llama") / "toy")
 
 
-def test_the_command_line_continues_a_llama_as_a_run_of_its_own(toy, said, monkeypatch):
+def test_the_command_line_continues_a_llama_as_a_run_of_its_own(toy, said, refused, monkeypatch):
     for name in ("BIRDIE_DNA", "NTP"):  # measure the arm's own objective: less to compile
         monkeypatch.setattr(pretrain, name, {})
     out = said("pretrain", "--profile", "tiny", "--arm", "ntp", "--from-llama", toy)
@@ -37,6 +37,9 @@ def test_the_command_line_continues_a_llama_as_a_run_of_its_own(toy, said, monke
     assert set(manifest["data"]) == {"genome", "llama"}
     assert manifest["command"].endswith("--from-llama toy")
     assert open_runs("tiny").pretraining("ntp").name != folder.name
+    assert "has other settings (llama: stored" in refused("pretrain", "--replay", folder)
+    again = said("pretrain", "--replay", folder, "--from-llama", toy).split("run: ")[1].strip()
+    assert run_folder.read(Path(again), "manifest")["data"] == manifest["data"]
 
 
 def test_fine_tuning_takes_the_sizes_of_the_llama_and_random_weights_do_not(toy):
