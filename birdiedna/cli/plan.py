@@ -16,11 +16,12 @@ from birdiedna.training import stop
 
 def prepare(given: argparse.Namespace) -> int:
     """`birdiedna plan prepare`."""
-    from birdiedna import tasks  # needs packages outside the training core
-    from birdiedna.cli.data import reading
+    from birdiedna.cli.data import reading  # needs packages outside the training core
     from birdiedna.experiments import prepare as preparing
     from birdiedna.experiments import profiles, sources
 
+    if summary := profiles.summary(profiles.profile(given.profile, given.changes)):
+        print(summary)
     source = sources.Sources(given.genome, validation=given.validation, reading=reading(given))
     plan = preparing.prepare(
         given.out,
@@ -32,13 +33,6 @@ def prepare(given: argparse.Namespace) -> int:
         finetune_seeds=given.finetune_seeds,
         changes=given.changes,
     )
-    settings = profiles.profile(given.profile, given.changes)
-    if summary := profiles.summary(settings):
-        print(summary)
-    if given.genome != sources.SAMPLE:
-        print("\n  ".join([given.genome, *sources.described_genome(settings, source)]))
-    for task, notes in {run.task: run.data_notes for run in plan.runs if run.task}.items():
-        print(f"{task}, " + "\n  ".join(tasks.report(notes)))
     size = sum((plan.folder / name).stat().st_size for name in plan.sums)
     folder = shell(str(plan.folder))
     print(f"{plan.folder}: {quantity(len(plan.runs), 'runs')}, {size / 1e6:.3g} MB of data")

@@ -1,10 +1,11 @@
 """Write a plan: all runs with their configs, and their data as .npz files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from birdiedna import tasks as benchmark
 from birdiedna.data import genome as genomes
@@ -13,7 +14,13 @@ from birdiedna.experiments import plan as plans
 from birdiedna.experiments.plan import Plan
 from birdiedna.experiments.profiles import Profile, check_arm, profile
 from birdiedna.experiments.runs import Live
-from birdiedna.experiments.sources import Sources, available_tasks, read_genome
+from birdiedna.experiments.sources import (
+    SAMPLE,
+    Sources,
+    available_tasks,
+    described_genome,
+    read_genome,
+)
 from birdiedna.training import environment, run_folder
 
 #: The arms of a plan; random weights are probed and fine-tuned in addition.
@@ -31,6 +38,8 @@ def prepare(
     changes: Sequence[str] = (),
 ) -> Plan:
     """Write a plan of `runs.suite`, atomically; an existing plan of the same runs stays.
+
+    Prints what the data are, then each task whose baselines are scored, which takes long.
 
     If other code prepared that plan, it is updated to this code: finished runs stay, and failed
     runs will be retried.
@@ -68,10 +77,16 @@ def prepare(
     prepared = {"code": environment.code_fingerprint(), "git_commit": commit, "git_dirty": dirty}
     suite = tuple(runs.suite(arms))
     plan = Plan(folder, stored, settings.device, prepared | {"at": at}, suite, {})
-    if (folder / "plan.json").exists():
-        return _again(plan, sources)
-    if folder.exists() and any(folder.iterdir()):
+    if exists := (folder / "plan.json").exists():
+        plan = _again(plan, sources)
+    elif folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and contains no plan; give another folder")
+    if sources.genome != SAMPLE:
+        print("\n  ".join([sources.genome, *described_genome(settings, sources)]), flush=True)
+    for task, notes in {run.task: run.data_notes for run in plan.runs if run.task}.items():
+        print(f"{task}, " + "\n  ".join(benchmark.report(notes)), flush=True)
+    if exists:
+        return plan
     with whole(folder) as temporary:
         _write_data(temporary, runs)
         plan = plan._replace(sums=sums(temporary))
@@ -97,13 +112,19 @@ def choose(settings: Profile, sources: Sources, tasks: Sequence[str]) -> dict[st
 
 def _write_data(folder: Path, runs: Live) -> None:
     """Write the data of the runs, and the numbers about them for figures."""
+
+    def baselines() -> Iterator[dict[str, Any]]:
+        for task in runs.tasks():
+            yield from runs.baselines([task]).to_dicts()
+            print(f"{task}: baselines are scored", flush=True)
+
     genomes.save(read_genome(runs.sources), folder / "genome.npz")
     for task in runs.tasks():
         plans.write_rows(folder / "tasks" / f"{task}.npz", runs.parts(task))
     data = {
         "sequence": runs.sequence()._asdict(),
         "rows": runs.rows().to_dicts(),
-        "baselines": runs.baselines().to_dicts(),
+        "baselines": [*baselines()],
     }
     run_folder.write_json(folder / "data.json", data)
 

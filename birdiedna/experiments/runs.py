@@ -461,10 +461,10 @@ class Live:
             for task, found in read.items()
         )
 
-    def baselines(self) -> pl.DataFrame:
-        """Scores without pre-training, as `scores.baseline_scores`."""
+    def baselines(self, names: Sequence[str] = ()) -> pl.DataFrame:
+        """Scores without pre-training on these tasks, or all, as `scores.baseline_scores`."""
         whole = replace(self.settings, crops={})
-        read = {task: read_task(whole, self._of(task), task) for task in self.tasks()}
+        read = {task: read_task(whole, self._of(task), task) for task in names or self.tasks()}
         return pl.concat(
             scores.baseline_scores(task, (rows.train, rows.test), self.parts(task))
             for task, rows in read.items()

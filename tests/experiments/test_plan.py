@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import jax
 import numpy as np
+import polars as pl
 import pytest
 import small_plan
 import tiny
@@ -25,7 +26,7 @@ from birdiedna.data.stored import sealed
 from birdiedna.evaluation import frames
 from birdiedna.experiments import collect, config_json, cost, make, prepare, profiles
 from birdiedna.experiments import plan as plans
-from birdiedna.experiments.runs import open_runs
+from birdiedna.experiments.runs import Live, open_runs
 from birdiedna.experiments.sources import Sources
 from birdiedna.model import transformer
 from birdiedna.tasks import Columns, Reading
@@ -105,6 +106,21 @@ def test_a_plan_lists_every_arm_on_every_task_pretraining_first(plan):
     ]
     names = {run.name for run in plan.runs}
     assert all(run.start in names for run in plan.runs[3:] if run.arm != "random")
+
+
+def test_what_the_rows_are_is_said_before_baselines_take_minutes_and_then_each_task(
+    tmp_path, wanted, monkeypatch, capsys
+):
+    printed = []
+
+    def scored(self, names):
+        printed.append(capsys.readouterr().out)
+        return pl.DataFrame({"task": names})
+
+    monkeypatch.setattr(Live, "baselines", scored)
+    prepare.prepare(tmp_path / "plan", **wanted)
+    assert "one, " in printed[0] and "train: " in printed[0]
+    assert printed[1] == "one: baselines are scored\n"
 
 
 def test_every_pretraining_seed_comes_once_before_any_is_fine_tuned_again(folder, wanted):
