@@ -5,6 +5,7 @@ and tables by the same methods, so a chapter works with either.
 """
 
 import logging
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,6 +51,12 @@ from birdiedna.training.probe import ProbeConfig
 _LOG = logging.getLogger(__name__)
 #: The tasks of sources that name none.
 _SAMPLE: dict[str, Any] = {"tasks": SAMPLE, "reading": tasks.Reading()}
+
+
+#: Names of settings that a model, a Llama or a replayed run decides.
+_SIZES = r"(pretrain|finetune)\.([^.=]+\.)?model\.(?!(compute|attention|recompute)\b)"
+_OF_MODEL = rf"pretrain\.(?!([^.=]+\.)?model\.)|{_SIZES}"
+_DIRECTOR = r"pretrain\.([^.=]+\.)?director\b"
 
 
 class GenomeNumbers(NamedTuple):
@@ -104,7 +111,8 @@ def open_runs(
 
     Raises:
       TypeError: `sources` is a path instead of `Sources(path)`.
-      ValueError: no profile or results of this name, or as `profiles.profile`.
+      ValueError: no profile or results of this name, options that do not concern results, settings
+        that a model, a Llama or a replayed run decides, or as `profiles.profile`.
     """
     if not isinstance(sources, Sources):
         raise TypeError(f"sources {sources!r}: give Sources(genome=..., tasks=...)")
@@ -123,6 +131,9 @@ def open_runs(
             raise ValueError(f"{trained}; leave it out")
         return Stored(name, sources, seed)
     settings = profiles.profile(name, changes)
+    for given, decided in ((model, _OF_MODEL), (llama, _SIZES), (replayed, _DIRECTOR)):
+        if given and (unused := [text for text in changes if re.match(decided, text)]):
+            raise ValueError(f"--set {unused[0]}: {given} decides that; leave it out")
     return Live(
         run_folder.profile_name(name),
         settings,
