@@ -89,7 +89,11 @@ def read_folder(folder: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
     index, single = folder / _INDEX, folder / "model.safetensors"
     if not index.is_file():
         if not single.is_file():
-            raise FileNotFoundError(f"{folder} contains no model.safetensors; give its folder")
+            pickles = any(path.suffix in (".bin", ".pt", ".pth") for path in folder.glob("*"))
+            remedy = (
+                "pickles are never opened: convert them to it" if pickles else "give its folder"
+            )
+            raise FileNotFoundError(f"{folder} contains no model.safetensors; {remedy}")
         return read(single)[0], [single]
     listed = stored.read_json(index, {"weight_map": {...: str}}, _REMEDY)["weight_map"]
     paths = [folder / name for name in sorted(set(listed.values()))]

@@ -61,11 +61,14 @@ def from_llama(
 
     Args:
       arrays: under Hugging Face's names.
-      tied: the head is the embedding and not among the arrays; ours becomes a copy.
+      tied: the head is the embedding; if it is among the arrays, it equals it. Ours becomes a copy.
 
     Raises:
       ValueError: names or shapes do not fit the config, or a number is not finite.
     """
+    same = tied and _HEAD in arrays and np.array_equal(arrays[_HEAD], arrays.get(_EMBEDDING, ()))
+    derived = (_HEAD,) * same + ("rotary_emb.inv_freq",)  # the last is stored by old versions
+    arrays = {name: array for name, array in arrays.items() if not name.endswith(derived)}
     if config.blocks > len(arrays):
         raise ValueError(f"there are {len(arrays)} arrays for {config.blocks:,} layers")
     like = shapes(config)

@@ -126,5 +126,8 @@ def test_an_index_that_contradicts_its_parts_is_refused(tmp_path, changed, said)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no model.safetensors"):
+    with pytest.raises(FileNotFoundError, match="no model.safetensors; give its folder"):
+        tensors.read_folder(tmp_path)
+    (tmp_path / "pytorch_model.bin").touch()
+    with pytest.raises(FileNotFoundError, match="pickles are never opened: convert them to it"):
         tensors.read_folder(tmp_path)

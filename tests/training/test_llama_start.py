@@ -44,6 +44,22 @@ def test_bases_keep_the_rows_of_their_letters_and_new_rows_all_differ(folder):
     assert np.array_equal(rows, again) and not np.array_equal(rows, other)
 
 
+def test_what_transformers_ignores_is_ignored_and_another_head_is_not(folder):
+    arrays, files = tensors.read_folder(folder)
+    wanted = jax.tree.leaves(llama_start.read(folder, seed=0).net)
+    for file in (*files, folder / "model.safetensors.index.json"):
+        file.unlink()
+    words = arrays["model.embed_tokens.weight"]
+    more = {"lm_head.weight": words, "model.layers.0.self_attn.rotary_emb.inv_freq": words[0]}
+    tensors.write(folder / "model.safetensors", arrays | more, {"format": "pt"})
+    found = jax.tree.leaves(llama_start.read(folder, seed=0).net)
+    assert all(map(np.array_equal, found, wanted))
+    more["lm_head.weight"] = 2 * words
+    tensors.write(folder / "model.safetensors", arrays | more, {"format": "pt"})
+    with pytest.raises(ValueError, match="1 arrays differ, such as lm_head.weight"):
+        llama_start.read(folder, seed=0)
+
+
 def test_llama_3_needs_no_tokenizer_file(folder):
     (folder / "tokenizer.json").unlink()
     words = np.random.default_rng(0).standard_normal((128_256, 32)).astype(np.float32)
