@@ -25,8 +25,10 @@ _DEVICES = {"cudnn": "gpu", "flash": "tpu"}
 
 def absent(implementation: str) -> str:
     """Why this process's device does not have an implementation; "" if it does."""
-    needed, found = _DEVICES.get(implementation, ""), jax.default_backend()
-    return f"needs a {needed}, and JAX found a {found}" if needed not in ("", found) else ""
+    needed = _DEVICES.get(implementation, "")
+    if not needed or needed == (found := jax.default_backend()):
+        return ""
+    return f"needs a {needed}, and JAX found a {found}"
 
 
 def attend(q_BLHK, k_BLHK, v_BLHK, prefix: jax.Array | None, implementation: str) -> jax.Array:
