@@ -251,6 +251,12 @@ def part_of(contig: Contig, start: int, end: int) -> Contig:
     return Contig(f"{contig.name}:{start + 1}-{end}", contig.start + start, end - start)
 
 
+def _part_at(genome: Genome, start: int, end: int) -> str:
+    """Return the name of positions start..end-1 as a part of their contig, not of a part of it."""
+    whole = next(contig for contig in reversed(genome.contigs) if contig.start <= start)
+    return part_of(whole, start - whole.start, end - whole.start).name
+
+
 def _unknown(genome: Genome, name: str) -> str:
     known = _names(genome.contigs)
     part = f"write a part as {known[0]}:1-{genome.contigs[0].length}, or " * (":" in name)
@@ -291,14 +297,15 @@ def split(
             f"{both} cannot be used for validation: {', '.join(held_out)} are held out for "
             "testing; name other contigs"
         )
-    chosen = contigs_named(genome, train) if train else without(outside, valid)
+    chosen = contigs_named(genome, train) if train else without(genome.contigs, (*held, *valid))
     for part, others in (("validation", valid), ("held out", held)):
         if both := _shared(chosen, others):
             raise ValueError(f"contig {both!r} is in training and {part}; name it only once")
     _require_apart(valid)
     if not chosen:
         longest = max(outside, key=lambda contig: contig.length)
-        remedy = part_of(longest, longest.length * 9 // 10, longest.length).name
+        first, length = longest[1:]
+        remedy = _part_at(genome, first + length * 9 // 10, first + length)
         raise ValueError(
             f"no contig of {genome.source} remains for training: all are for validation "
             f"({listed(_names(valid))}); name only some of them, or a part such as {remedy}"
@@ -406,8 +413,8 @@ def default_validation(
     runs = stretches(genome, last)[::-1]
     sizes = np.cumsum(runs[:, 1] - runs[:, 0])
     run = int(np.searchsorted(sizes, bases))
-    start = int(runs[run, 0] + sizes[run]) - bases - last.start
-    return (part_of(last, start, last.length).name,)
+    start = int(runs[run, 0] + sizes[run]) - bases
+    return (_part_at(genome, start, last.start + last.length),)
 
 
 def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
