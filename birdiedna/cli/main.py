@@ -108,6 +108,13 @@ def mistake(error: Exception) -> str:
         what = "out of memory" if known else "the device failed, perhaps for lack of memory"
         what += f" ({detail})" * bool(detail)  # Python itself gives none
         return f"{what}; use fewer rows, shorter rows or a smaller model"
+    if jax and isinstance(error, RuntimeError | AssertionError):
+        from birdiedna.training import devices
+
+        try:
+            devices.backend()
+        except ValueError as absent:  # whatever asked for it
+            return one_line(str(absent))
     if isinstance(error, ModuleNotFoundError) and not _is_ours(str(error.name)):
         return (
             f"the package {error.name} is not installed: run `pip install -e .` in the checkout "

@@ -89,9 +89,8 @@ def _runs(
 
 
 def _trained_already(given: argparse.Namespace, model: str, *options: str) -> None:
-    """Refuse options and settings that say how a model is pre-trained that exists, or its size."""
-    settings = [f"--set {change}" for change in given.changes if change.startswith("pretrain.")]
-    if named := _named(given, *options) + settings:
+    """Refuse options that say how a model is pre-trained that exists, and other sizes of it."""
+    if named := _named(given, *options):
         said = f"{named[0]} is for pre-training, and {model} is trained already"
         raise ValueError(f"{said}; leave it out")
     for change in given.changes:

@@ -272,8 +272,6 @@ def test_a_kernel_of_another_device_is_refused(refused, monkeypatch, words, why)
         (["finetune", "--start", "m", "--arm", "ntp"], "--arm is for pre-training, and m is"),
         (["finetune", "--start", "m", "--seed", "1"], "--seed is for pre-training, and m is"),
         (["finetune", "--start", "m", "--shard-state"], "--shard-state is for pre-training"),
-        (["finetune", "--start", "m", "--set", "pretrain.model.width=32"], "is trained already"),
-        (["probe", "m", "--set", "pretrain.slots=64"], "--set pretrain.slots=64 is for pre-tr"),
         (
             ["finetune", "--start", "eighth-ntp", "--set", "finetune.model.width=64"],
             "--set finetune.model.width=64: eighth-ntp has width 512; leave it out",

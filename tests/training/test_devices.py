@@ -91,9 +91,17 @@ def test_when_the_first_process_cannot_begin_all_end_and_say_why(tmp_path):
 
 
 @pytest.mark.promise("Devices: a device that was asked for and is absent is an error")
-@pytest.mark.parametrize("platform", ["tpu", "no-such"])
-def test_an_absent_platform_is_reported_in_one_line(platform):
-    process = started(["-c", CLI, "pretrain"], JAX_PLATFORMS=platform)
+@pytest.mark.parametrize(
+    ("platform", "words"),
+    [
+        ("tpu", ["pretrain"]),
+        ("no-such", ["pretrain"]),
+        ("cuda", ["export", "eighth-ntp", "exported"]),
+        ("cuda", ["explain", "ACGTTGCATTGACCATGCAATGCA"]),
+    ],
+)
+def test_an_absent_platform_is_reported_in_one_line(platform, words):
+    process = started(["-c", CLI, *words], JAX_PLATFORMS=platform)
     errors = process.communicate(timeout=120)[1]
     assert process.returncode == 1
     said = f"JAX finds no device for JAX_PLATFORMS={platform}; install"
