@@ -42,6 +42,7 @@ from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec, named
 from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
+from birdiedna.model.transformer import HOW
 from birdiedna.tasks import Task
 from birdiedna.training import devices, llama_start, replay, run_folder, stop, weights
 from birdiedna.training.finetune import FinetuneConfig
@@ -53,10 +54,8 @@ _LOG = logging.getLogger(__name__)
 _SAMPLE: dict[str, Any] = {"tasks": SAMPLE, "reading": tasks.Reading()}
 
 
-#: Names of settings that a model, a Llama or a replayed run decides.
-_SIZES = r"(pretrain|finetune)\.([^.=]+\.)?model\.(?!(compute|attention|recompute)\b)"
-_OF_MODEL = rf"pretrain\.(?!([^.=]+\.)?model\.)|{_SIZES}"
-_DIRECTOR = r"pretrain\.([^.=]+\.)?director\b"
+#: Settings of sizes of a model, which a Llama has.
+_SIZES = rf"(pretrain|finetune)\.([^.=]+\.)?model\.(?!({'|'.join(HOW)})\b)"
 
 
 class GenomeNumbers(NamedTuple):
@@ -112,7 +111,7 @@ def open_runs(
     Raises:
       TypeError: `sources` is a path instead of `Sources(path)`.
       ValueError: no profile or results of this name, options that do not concern results, settings
-        that a model, a Llama or a replayed run decides, or as `profiles.profile`.
+        of sizes beside a Llama, or as `profiles.profile`.
     """
     if not isinstance(sources, Sources):
         raise TypeError(f"sources {sources!r}: give Sources(genome=..., tasks=...)")
@@ -131,9 +130,8 @@ def open_runs(
             raise ValueError(f"{trained}; leave it out")
         return Stored(name, sources, seed)
     settings = profiles.profile(name, changes)
-    for given, decided in ((model, _OF_MODEL), (llama, _SIZES), (replayed, _DIRECTOR)):
-        if given and (unused := [text for text in changes if re.match(decided, text)]):
-            raise ValueError(f"--set {unused[0]}: {given} decides that; leave it out")
+    if llama and (sizes := [text for text in changes if re.match(_SIZES, text)]):
+        raise ValueError(f"--set {sizes[0]}: {llama} has its own sizes; leave it out")
     return Live(
         run_folder.profile_name(name),
         settings,

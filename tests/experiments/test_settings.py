@@ -244,22 +244,11 @@ def test_a_file_that_is_absent_or_called_like_a_profile_is_refused(write, tmp_pa
         profiles.profile(write({"base": "paper"}, "quick.json"))
 
 
-@pytest.mark.parametrize(
-    ("given", "refused", "kept"),
-    [
-        ("model", "pretrain.steps=20", "pretrain.model.compute=bfloat16"),
-        ("model", "pretrain.ntp.optimizer.peak=1e-3", "finetune.steps=60"),
-        ("model", "finetune.model.width=64", "finetune.model.recompute=true"),
-        ("llama", "pretrain.model.blocks=1", "pretrain.steps=20"),
-        ("llama", "pretrain.model.mlp_width=64", "pretrain.model.attention=einsum"),
-        ("replayed", "pretrain.birdie.director.candidates=9", "pretrain.chunk_steps=10"),
-        ("replayed", "pretrain.director.candidates=9", "pretrain.optimizer.peak=1e-3"),
-    ],
-)
-def test_a_setting_that_what_is_given_decides_is_refused(given, refused, kept):
-    open_runs("quick", changes=[kept], **{given: "mine"})
-    with pytest.raises(ValueError, match=f"--set {re.escape(refused)}: mine decides that; leave"):
-        open_runs("quick", changes=[kept, refused], **{given: "mine"})
+def test_a_size_beside_a_llama_which_has_its_own_is_refused():
+    kept = ["pretrain.model.attention=einsum", "pretrain.steps=20"]
+    open_runs("quick", changes=kept, llama="mine")
+    with pytest.raises(ValueError, match="--set pretrain.model.blocks=1: mine has its own sizes"):
+        open_runs("quick", changes=[*kept, "pretrain.model.blocks=1"], llama="mine")
 
 
 @pytest.mark.promise("Settings: suggested commands can be pasted into a shell")
