@@ -18,9 +18,18 @@ import numpy as np
 from birdiedna import vocab
 from birdiedna.data import intervals
 from birdiedna.data.files import whole
-from birdiedna.data.genome import HELD_OUT, Contig, Genome, contigs_held_out, without
+from birdiedna.data.genome import (
+    HELD_OUT,
+    Contig,
+    Genome,
+    contigs_held_out,
+    contigs_named,
+    part_of,
+    without,
+)
 from birdiedna.data.intervals import Intervals
 from birdiedna.data.labelled import Labelled
+from birdiedna.data.names import option
 from birdiedna.tasks import benchmark_rules as rules
 from birdiedna.tasks.benchmark_rules import Gene
 from birdiedna.tasks.elements import Elements
@@ -153,14 +162,18 @@ def rows(
         if len(chosen):
             starts[split].append((contig.name, chosen))
     if empty := [split for split, found in starts.items() if not found]:
-        contigs = [name for found in starts.values() for name, _ in found]
+        contigs = [*dict.fromkeys(name for found in starts.values() for name, _ in found)]
         why = ", ".join(f"{count:,}: {reason}" for reason, count in dropped.items() if count)
         if not contigs:
             raise ValueError(f"{elements.path}: none of its elements gives a row ({why})")
         left_out = f" (left out, {why})" if why else ""
+        (last,) = contigs_named(genome, contigs[-1:])
+        if len(contigs) == 1:  # some must remain for the other split
+            last = part_of(last, last.length * 9 // 10, last.length)
         raise ValueError(
             f"no {empty[0]} rows: test rows are those on {', '.join(plan.held_out)}, but rows are "
-            f"on {', '.join(contigs)[:200]}; name others with --held-out{left_out}"
+            f"on {', '.join(contigs)[:200]}; name others, as with"
+            f"{option('held-out', last.name)}{left_out}"
         )
     drawn = {
         split: _drawn(genome, found, elements.length, plan.most, f"{salt}/{split}/order", dropped)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -307,13 +308,24 @@ def test_held_out_chromosomes_are_the_test_rows_and_may_be_chosen(chosen):
         assert {row[0] for row in rows_of(found["test"])} == {TRAIN}
         assert {row[0] for row in rows_of(found["train"])} == {TEST}
     for held, message in (
-        ("chr7", "no test rows: .*chr7.* on chr1, chr20; .* --held-out"),
+        ("chr7", "no test rows: .*chr7.* on chr1, chr20; .* --held-out chr20"),
         ("chr1:1-600", "no test rows: "),
         ("foo", "held-out 'foo' .* no contig 'foo'"),
         ("chr1:1-900000", "chr1:1-900000 is not a part of chr1 .* 200,000 bases"),
     ):
         with pytest.raises(ValueError, match=message):
             build.rows(GENOME, chosen, "mine", Plan(held_out=(held,)))
+
+
+def test_the_remedy_for_elements_on_one_contig_is_a_part_of_it(tmp_path):
+    path = tmp_path / "peaks.bed"
+    path.write_text("".join(f"{TRAIN}\t{at}\t{at + 300}\n" for at in range(9000, 199000, 9000)))
+    chosen = elements.peaks(path)
+    with pytest.raises(ValueError, match=r"as with --held-out chr1:180001-200000") as refused:
+        build.rows(GENOME, chosen, "mine", Plan(held_out=("chr20",)))
+    part = re.search(r"--held-out (\S+)", str(refused.value))[1]
+    found, _ = build.rows(GENOME, chosen, "mine", Plan(held_out=(part,)))
+    assert all(len(found[split].labels) for split in ("train", "test"))
 
 
 @kind("peaks", "donors")
