@@ -7,8 +7,11 @@ command on the same data; the first process writes the run folder.
 """
 
 import ctypes
+import functools
+import glob
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -64,6 +67,28 @@ def enable_compilation_cache(cache: Path) -> None:
         jax.config.update("jax_compilation_cache_dir", str((cache / "compiled").absolute()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    _replace_damaged_programs()
+
+
+@functools.cache
+def _replace_damaged_programs() -> None:
+    """Remove programs of the cache that a kill or a full disk cut, when JAX warns of them.
+
+    JAX writes them in place, and would compile them in each process, with a warning, for ever.
+    """
+    show = warnings.showwarning
+
+    def shown(message: Warning | str, *others: Any, **more: Any) -> None:
+        damaged = re.match(
+            r"Error \w+ persistent compilation cache entry for '(.+?)'", str(message)
+        )
+        folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+        if damaged and folder:
+            for path in Path(folder).glob(f"{glob.escape(damaged[1])}-*"):
+                path.unlink(missing_ok=True)
+        show(message, *others, **more)
+
+    warnings.showwarning = shown
 
 
 def known(kind: str) -> None:
