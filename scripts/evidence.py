@@ -97,8 +97,10 @@ SETTLED_BY = ("birdie", "ntp", "random")
 RATES = (5e-5, 5e-4, 2e-3)
 #: Learning rates of the head relative to the body; 10 was tried after the choice.
 HEAD_RATES = (1, 10)
+#: Shares of the train rows; a quarter was tried after the choice, as was the head "objective".
+SHARES_TRIED = (1.0, 0.25)
 #: Columns of `settling.csv`.
-SETTLING = ("task", "arm", "head", "rate", "head_rate", "step", "mcc")
+SETTLING = ("task", "arm", "head", "rate", "head_rate", "share", "step", "mcc")
 #: Bases around a variant: a row of pre-training.
 SLOTS = 128
 #: The best mean of the table `settling.csv`; the rate is that of `quick`, 2e-3.
@@ -239,7 +241,7 @@ def settle(source: Path, folder: Path) -> Iterator[dict[str, Any]]:
       folder: for rows and runs.
 
     Yields:
-      task, arm, head, rate, head_rate, step, mcc (on validation).
+      the columns `SETTLING`; mcc is that on validation.
     """
     for task in SETTLED_ON:
         start = lambda row: int(row["name"].split(":")[1].split("-")[0])
@@ -250,25 +252,39 @@ def settle(source: Path, folder: Path) -> Iterator[dict[str, Any]]:
         found = benchmark.read(benchmark.find(folder, task))
         crop = CROPS[found.train.tokens.shape[1]]
         parts = labelled.crop(found.train, *crop), labelled.crop(found.test, *crop)
-        for arm, head, rate, times in product(SETTLED_BY, finetune.HEADS, RATES, HEAD_RATES):
-            at = folder / f"{task}-{arm}-{head}-{rate:g}-{times:g}"
+        for tried in product(SETTLED_BY, finetune.HEADS, RATES, HEAD_RATES, SHARES_TRIED):
+            at = folder / "-".join(map(str, (task, *tried)))
             if not (at / "predictions.npz").exists():
                 at.mkdir(exist_ok=True)
-                _tune(arm, head, rate, times, parts, at)
+                _tune(*tried, parts, at)
             saved = run_folder.predictions(at)
             counts = metrics.tables(saved["validation_labels"], saved["validation_logits"])
             for step, mcc in zip(saved["steps"], metrics.of_tables(counts, "mcc"), strict=True):
-                values = task, arm, head, rate, times, int(step), round(float(mcc), 4)
+                values = task, *tried, int(step), round(float(mcc), 4)
                 yield dict(zip(SETTLING, values, strict=True))
 
 
 def _tune(
-    arm: str, head: str, rate: float, times: float, parts: tuple[Labelled, Labelled], at: Path
+    arm: str,
+    head: str,
+    rate: float,
+    times: float,
+    share: float,
+    parts: tuple[Labelled, Labelled],
+    at: Path,
 ) -> None:
     """Fine-tune by one protocol, with validation rows in place of test rows."""
-    tune = replace(profile().finetune, steps=120, evaluate_every=30, head=head, head_rate=times)
-    optimizer = replace(tune.optimizer, peak=rate, final=rate)
-    config = replace(tune, optimizer=optimizer, bidirectional=arm != "ntp")
+    tune = profile().finetune
+    config = replace(
+        tune,
+        steps=120,
+        evaluate_every=30,
+        head=head,
+        head_rate=times,
+        share=share,
+        optimizer=replace(tune.optimizer, peak=rate, final=rate),
+        bidirectional=arm != "ntp",
+    )
     net = transformer.init(config.model, PILOT_SEED)
     if arm != "random":
         net = config_json.pretrained(Live(NAME, profile(), seed=PILOT_SEED).pretrained(arm)).net

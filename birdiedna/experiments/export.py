@@ -27,11 +27,11 @@ def export(name: str | Path, folder: Path | str, kind: str = "float32") -> Path:
 
     Raises:
       FileNotFoundError: there is no such model.
-      ValueError: the folder is not empty, the type is unknown, or the model has a pooled head.
+      ValueError: the folder is not empty, the type is unknown, or the model has another head.
     """
     model, folder = models.load(name), Path(folder)
-    if model.config.get("head") == "pooled":
-        raise ValueError(f"{model.name} has a pooled head, which is no part of a Llama")
+    if (head := model.config.get("head", "label")) != "label":
+        raise ValueError(f"{model.name} has the head {head!r}, which is no part of a Llama")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty; give a new folder")
     with whole(folder) as temporary:

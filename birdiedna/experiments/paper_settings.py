@@ -160,7 +160,8 @@ optimizer of fine-tuning | a fixed rate, no decay | AdamW, betas and clipping as
     | finetune.optimizer.b2
 rows of fine-tuning | batches of 32 | every epoch in another order | drawn anew each time \
     | the program's own
-fine-tuning head | nothing | {tune.head} token | linear on the mean (pooled) | finetune.head
+fine-tuning head | nothing | {tune.head} token | after an objective token; linear on the mean \
+    (pooled) | finetune.head
 learning rate of the head | nothing | that of the body | a multiple of it | finetune.head_rate
 fine-tuning mask | nothing | as pre-trained | two by two | causal
 validation rows of a task | nothing | a tenth of train, by chromosome or block | the test rows \

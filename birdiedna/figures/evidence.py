@@ -12,7 +12,7 @@ from birdiedna.figures import style
 
 #: Columns of a table of fine-tuning protocols.
 TRIED = {"task": pl.String, "arm": pl.String, "head": pl.String, "rate": pl.Float64}
-TRIED |= {"head_rate": pl.Int64, "step": pl.Int64, "mcc": pl.Float64}
+TRIED |= {"head_rate": pl.Int64, "share": pl.Float64, "step": pl.Int64, "mcc": pl.Float64}
 
 
 def pairs(table: pl.DataFrame) -> pl.DataFrame:
@@ -166,8 +166,11 @@ def settled(tried: pl.DataFrame) -> pl.DataFrame:
 
     `tried` has the columns of `TRIED`.
     """
-    keys = ["head", "rate", "rate of the head", "step"]
-    renamed = tried.with_columns(pl.format("× {}", "head_rate").alias("rate of the head"))
+    keys = ["head", "rate", "rate of the head", "rows", "step"]
+    renamed = tried.with_columns(
+        pl.format("× {}", "head_rate").alias("rate of the head"),
+        pl.format("{}%", (100 * pl.col("share")).cast(int)).alias("rows"),
+    )
     trained = style.titled(renamed.filter(pl.col("step") > 0))
     means = trained.group_by(keys).agg(pl.col("mcc").mean().alias("mean"))
     columns = trained.with_columns(who=pl.format("{}, {}", "task", "arm"))

@@ -35,7 +35,7 @@ from birdiedna.training.prompt import (
     prompt,
 )
 
-HEADS = ("label", "pooled")
+HEADS = ("label", "objective", "pooled")
 #: The arrays of `predictions.npz` at every evaluation; the last two with `both_strands` only.
 PREDICTED = ("validation_logits", "test_logits", "validation_opposite", "test_opposite")
 #: Batches of an evaluation between two checks whether to stop.
@@ -46,8 +46,9 @@ ASKED_EVERY = 16
 class FinetuneConfig:
     """The paper's protocol: 8,192 steps of 32 rows, constant learning rate 5e-5, no weight decay.
 
-    `head`: "label" takes the softmax over the task's class tokens at `<start>`; "pooled" puts a
-    linear layer on the mean of the sequence. `head_rate`: learning rate of that layer, or of the
+    `head`: "label" takes the softmax over the task's class tokens at `<start>`; "objective" does so
+    for rows that begin with the token of prefix LM, as in pre-training; "pooled" puts a linear
+    layer on the mean of the sequence. `head_rate`: learning rate of that layer, or of the
     output matrix, as a multiple of the others'. `bidirectional`: whether bases see later bases, as
     in the arm's pre-training. `patience_evaluations`: stop after this many evaluations in a row
     without a better validation MCC; 0 never stops early. `reverse_complement`: train rows are read
@@ -105,6 +106,9 @@ class Classifier(nnx.Module):
 
         `bidirectional`, bool (), overrides the config's, so that one program serves both masks.
         """
+        if self.config.head == "objective":
+            first = jnp.full((len(tokens), 1), vocab.objective_id("prefix_lm_75"), tokens.dtype)
+            tokens, lengths = jnp.concatenate([first, tokens], axis=1), lengths + 1
         seen = lengths if self.config.bidirectional else None
         if bidirectional is not None:
             seen = jnp.where(bidirectional, lengths, 0)

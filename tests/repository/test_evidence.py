@@ -158,8 +158,9 @@ def test_protocols_are_settled_on_rows_of_chrx_alone(evidence, tmp_path, monkeyp
     monkeypatch.setattr(evidence, "SETTLED_BY", ("random",))
     shared(tmp_path / "tasks", "promoter_all")
     found = [*evidence.settle(tmp_path / "tasks", tmp_path)]
-    tried = product(finetune.HEADS, evidence.RATES, evidence.HEAD_RATES)
-    assert {(row["head"], row["rate"], row["head_rate"]) for row in found} == {*tried}
+    names = ("head", "rate", "head_rate", "share")
+    tried = product(finetune.HEADS, evidence.RATES, evidence.HEAD_RATES, evidence.SHARES_TRIED)
+    assert {tuple(map(row.get, names)) for row in found} == {*tried}
     assert all(name.startswith("chrX:") for names in seen for name in names)
     assert {row["mcc"] for row in found} == {1.0}
 

@@ -97,6 +97,8 @@ def test_logits_of_a_padded_row_are_the_model_s_own_at_start_or_its_mean(head, l
         found = masks[bidirectional] = called(net, tokens, lengths)
         for row, n in enumerate(lengths.tolist()):
             own = jnp.append(tokens[row, :n], vocab.START)[None]
+            if head == "objective":
+                own, n = jnp.append(vocab.objective_id("prefix_lm_75"), own)[None], n + 1
             features = features_of(net.net, own, jnp.array([n]) if bidirectional else None)
             if head == "pooled":
                 want = net.pooled(features[:, :n].mean(axis=1))
