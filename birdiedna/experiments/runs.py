@@ -52,8 +52,6 @@ from birdiedna.training.probe import ProbeConfig
 _LOG = logging.getLogger(__name__)
 #: The tasks of sources that name none.
 _SAMPLE: dict[str, Any] = {"tasks": SAMPLE, "reading": tasks.Reading()}
-
-
 #: Settings of sizes of a model, which a Llama has.
 _SIZES = rf"(pretrain|finetune)\.([^.=]+\.)?model\.(?!({'|'.join(HOW)})\b)"
 

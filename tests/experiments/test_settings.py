@@ -107,7 +107,7 @@ def test_dependent_settings_follow_and_are_reported(name, changes, follows):
         ("head=pooled", "did you mean 'finetune.head'?"),
         ("peak=1", "did you mean 'pretrain.optimizer.peak' or 'finetune.optimizer.peak'?"),
         ("xyz=1", "unknown setting 'xyz'; `birdiedna settings` lists them"),
-        ("finetune.head=poled", "head 'poled' is not one of label, pooled"),
+        ("finetune.head=poled", "head 'poled' is not one of label, objective, pooled"),
         ("pretrain.steps=1e3", "pretrain.steps=1e3: a whole number is needed"),
         ("pretrain.steps=", "pretrain.steps=: a whole number is needed"),
         ("pretrain.optimizer.peak=fast", "pretrain.optimizer.peak=fast: a number, such as 3e-4"),
