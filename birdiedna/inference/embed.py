@@ -13,7 +13,7 @@ from birdiedna.inference import sequences
 from birdiedna.inference.sequences import Piece, Record
 from birdiedna.model.transformer import Transformer
 from birdiedna.training import probe
-from birdiedna.training.prompt import prompt
+from birdiedna.training.prompt import in_parts, prompt, row_slots
 from birdiedna.training.weights import Model
 
 
@@ -84,8 +84,12 @@ def _each_base(
     net: Transformer, tokens: jax.Array, lengths: jax.Array, layer: int, bidirectional: bool
 ) -> jax.Array:
     """Return the features of the rows of `prompt`, float32 (B, slots, width)."""
-    row = prompt(tokens, lengths)
-    return net.features(row, lengths if bidirectional else None, layer).astype(jnp.float32)
+
+    def read(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+        seen = lengths if bidirectional else None
+        return net.features(prompt(tokens, lengths), seen, layer).astype(jnp.float32)
+
+    return in_parts(read, row_slots(tokens.shape[1]), tokens, lengths)
 
 
 def _vectors(cut: list[list[Piece]], features: list[np.ndarray]) -> pl.DataFrame:

@@ -27,7 +27,7 @@ from birdiedna.inference.sequences import batches, chunks
 from birdiedna.model.transformer import Transformer
 from birdiedna.objectives.program import Batch
 from birdiedna.training import pretrain
-from birdiedna.training.prompt import row_slots
+from birdiedna.training.prompt import in_parts, row_slots
 from birdiedna.training.weights import Model
 
 #: Longest allele that is scored, in bases.
@@ -274,6 +274,10 @@ def _log_likelihoods(
     net: Transformer, tokens: jax.Array, labels: jax.Array, prefix: jax.Array, bidirectional: bool
 ) -> jax.Array:
     """Return the log-likelihood (B,) of the labels of rows (B, slots), without unknown bases."""
-    counted = ((labels != vocab.PAD) & (labels != vocab.N)).astype(jnp.float32)
-    batch = Batch(tokens, labels, counted, prefix, jnp.zeros_like(prefix))
-    return -pretrain.row_losses(net, batch, bidirectional)[0]
+
+    def read(tokens: jax.Array, labels: jax.Array, prefix: jax.Array) -> jax.Array:
+        counted = ((labels != vocab.PAD) & (labels != vocab.N)).astype(jnp.float32)
+        batch = Batch(tokens, labels, counted, prefix, jnp.zeros_like(prefix))
+        return -pretrain.row_losses(net, batch, bidirectional)[0]
+
+    return in_parts(read, tokens.shape[1], tokens, labels, prefix)

@@ -30,9 +30,11 @@ from birdiedna.training.prompt import (
     Data,
     checked,
     in_batches,
+    in_parts,
     mean_feature,
     opposite,
     prompt,
+    row_slots,
 )
 
 HEADS = ("label", "objective", "pooled")
@@ -286,7 +288,11 @@ def _predictions(
 
 @jax.jit
 def _logits_together(nets: Classifier, masks: jax.Array, rows: Data) -> jax.Array:
-    return each(lambda model: model[0](rows.tokens, rows.lengths, model[1]), (nets, masks))
+    def one(model: tuple[Classifier, jax.Array]) -> jax.Array:
+        read = partial(model[0], bidirectional=model[1])
+        return in_parts(read, row_slots(rows.tokens.shape[1]), rows.tokens, rows.lengths)
+
+    return each(one, (nets, masks))
 
 
 def _measured(run: _Run, step: int, logits: Sequence[np.ndarray]) -> _Run:
@@ -397,7 +403,7 @@ def predict(net: Classifier, batches: Sequence[Data], n: int) -> np.ndarray:
 @jax.jit
 def class_logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
     """The compiled classifier, with the mask of its config."""
-    return net(tokens, lengths)
+    return in_parts(net, row_slots(tokens.shape[1]), tokens, lengths)
 
 
 def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarray:

@@ -22,7 +22,15 @@ from birdiedna.director.fields import check_ranges, check_types
 from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.training import devices, log, run_folder, stop
-from birdiedna.training.prompt import Data, checked, in_batches, mean_feature, prompt
+from birdiedna.training.prompt import (
+    Data,
+    checked,
+    in_batches,
+    in_parts,
+    mean_feature,
+    prompt,
+    row_slots,
+)
 
 POOLINGS = ("mean", "start")
 
@@ -173,10 +181,14 @@ def pooled(
 
     Other arguments as in `ProbeConfig`.
     """
-    row, seen = prompt(tokens, lengths), lengths if bidirectional else None
-    if pooling == "mean":
-        return mean_feature(net.features(row, seen, layer), lengths)
-    return net.features(row, seen, layer, slot=lengths)[:, 0].astype(jnp.float32)
+
+    def read(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+        row, seen = prompt(tokens, lengths), lengths if bidirectional else None
+        if pooling == "mean":
+            return mean_feature(net.features(row, seen, layer), lengths)
+        return net.features(row, seen, layer, slot=lengths)[:, 0].astype(jnp.float32)
+
+    return in_parts(read, row_slots(tokens.shape[1]), tokens, lengths)
 
 
 def _logits(

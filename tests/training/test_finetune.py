@@ -108,6 +108,17 @@ def test_logits_of_a_padded_row_are_the_model_s_own_at_start_or_its_mean(head, l
     assert length == 1 or not np.allclose(masks[True], masks[False], atol=1e-4)
 
 
+def test_long_rows_are_computed_some_at_a_time_with_the_same_numbers_in_a_third_of_the_memory():
+    net, rows = classifier(), finetune.checked(labelled(16, length=1000), 2)
+    tokens, lengths = map(jnp.asarray, rows[:2])
+    plain = jax.jit(Classifier.__call__).lower(net, tokens, lengths).compile()
+    parts = finetune.class_logits.lower(net, tokens, lengths).compile()
+    needed = [program.memory_analysis().temp_size_in_bytes for program in (parts, plain)]
+    assert 3 * needed[0] < needed[1]
+    found, want = parts(net, tokens, lengths), plain(net, tokens, lengths)
+    np.testing.assert_allclose(found, want, atol=1e-5)
+
+
 def test_rows_have_a_multiple_of_64_slots_and_similar_lengths_share_a_program():
     slots = {1: 64, 63: 64, 64: 128, 300: 320, 1000: 1024}
     assert {bases: prompt.row_slots(bases) for bases in slots} == slots
