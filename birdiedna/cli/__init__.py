@@ -42,11 +42,16 @@ def _open_streams() -> None:
     os.close(number)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
-    sys.stderr = _Told(sys.stderr)  # type: ignore[assignment]
+    sys.stderr = _Errors(sys.stderr)  # type: ignore[assignment]
 
 
-class _Told:
-    """Standard error, without errors: once its reader has gone, there is nobody to tell them."""
+def discard(stream: TextIO) -> None:
+    """Send what a stream holds, which is flushed at exit, and what follows, nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class _Errors:
+    """Standard error that no longer fails, but is discarded, once its reader has gone."""
 
     def __init__(self, err: TextIO):
         self.err = err
@@ -56,7 +61,7 @@ class _Told:
             self.err.write(text)
             self.err.flush()
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.err.fileno())  # it is flushed at exit
+            discard(self.err)
         return len(text)
 
     def __getattr__(self, name: str) -> Any:

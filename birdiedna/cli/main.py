@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from birdiedna.cli import imported
+from birdiedna.cli import discard, imported
 from birdiedna.cli.parser import one_line, parser
 from birdiedna.data import files
 from birdiedna.training import stop
@@ -57,7 +57,7 @@ class _Shown:
         try:
             yield
         except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())  # it is flushed at exit
+            discard(self.out)
             if error.errno not in (errno.EIO, errno.EPIPE):
                 raise OSError(error.errno, error.strerror, "standard output") from error
             self.gone = True

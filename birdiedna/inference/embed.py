@@ -13,7 +13,7 @@ from birdiedna.inference import sequences
 from birdiedna.inference.sequences import Piece, Record
 from birdiedna.model.transformer import Transformer
 from birdiedna.training import probe
-from birdiedna.training.prompt import in_parts, prompt, row_slots
+from birdiedna.training.prompt import in_parts, prompt
 from birdiedna.training.weights import Model
 
 
@@ -89,7 +89,7 @@ def _each_base(
         seen = lengths if bidirectional else None
         return net.features(prompt(tokens, lengths), seen, layer).astype(jnp.float32)
 
-    return in_parts(read, row_slots(tokens.shape[1]), tokens, lengths)
+    return in_parts(read, tokens, lengths)
 
 
 def _vectors(cut: list[list[Piece]], features: list[np.ndarray]) -> pl.DataFrame:

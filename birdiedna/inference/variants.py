@@ -280,4 +280,4 @@ def _log_likelihoods(
         batch = Batch(tokens, labels, counted, prefix, jnp.zeros_like(prefix))
         return -pretrain.row_losses(net, batch, bidirectional)[0]
 
-    return in_parts(read, tokens.shape[1], tokens, labels, prefix)
+    return in_parts(read, tokens, labels, prefix)

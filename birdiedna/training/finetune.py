@@ -34,7 +34,6 @@ from birdiedna.training.prompt import (
     mean_feature,
     opposite,
     prompt,
-    row_slots,
 )
 
 HEADS = ("label", "objective", "pooled")
@@ -290,7 +289,7 @@ def _predictions(
 def _logits_together(nets: Classifier, masks: jax.Array, rows: Data) -> jax.Array:
     def one(model: tuple[Classifier, jax.Array]) -> jax.Array:
         read = partial(model[0], bidirectional=model[1])
-        return in_parts(read, row_slots(rows.tokens.shape[1]), rows.tokens, rows.lengths)
+        return in_parts(read, rows.tokens, rows.lengths)
 
     return each(one, (nets, masks))
 
@@ -403,7 +402,7 @@ def predict(net: Classifier, batches: Sequence[Data], n: int) -> np.ndarray:
 @jax.jit
 def class_logits(net: Classifier, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
     """The compiled classifier, with the mask of its config."""
-    return in_parts(net, row_slots(tokens.shape[1]), tokens, lengths)
+    return in_parts(net, tokens, lengths)
 
 
 def epoch_rows(n: int, rows: int, seed: int, first: int, steps: int) -> np.ndarray:

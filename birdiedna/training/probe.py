@@ -22,15 +22,7 @@ from birdiedna.director.fields import check_ranges, check_types
 from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.training import devices, log, run_folder, stop
-from birdiedna.training.prompt import (
-    Data,
-    checked,
-    in_batches,
-    in_parts,
-    mean_feature,
-    prompt,
-    row_slots,
-)
+from birdiedna.training.prompt import Data, checked, in_batches, in_parts, mean_feature, prompt
 
 POOLINGS = ("mean", "start")
 
@@ -188,7 +180,7 @@ def pooled(
             return mean_feature(net.features(row, seen, layer), lengths)
         return net.features(row, seen, layer, slot=lengths)[:, 0].astype(jnp.float32)
 
-    return in_parts(read, row_slots(tokens.shape[1]), tokens, lengths)
+    return in_parts(read, tokens, lengths)
 
 
 def _logits(

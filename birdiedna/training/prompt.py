@@ -49,18 +49,18 @@ def prompt(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
     return jnp.where(jnp.arange(slots)[None, :] == lengths[:, None], vocab.START, bases)
 
 
-def in_parts(read: Callable[..., jax.Array], slots: int, *rows: jax.Array) -> jax.Array:
-    """`read` of columns (B, ...) of rows of `slots`, to be compiled; on a CPU, some rows at a time.
+def in_parts(read: Callable[..., jax.Array], tokens: jax.Array, *others: jax.Array) -> jax.Array:
+    """`read` of tokens (B, L) and columns (B, ...), to be compiled; on a CPU a few rows at a time.
 
     All at once, rows of 1,000 bases take more than twice as long there: the system has to clear
     most of a gigabyte for each batch.
     """
-    count = some = len(rows[0])
+    count = some = len(tokens)
     if jax.default_backend() == "cpu":
-        some = math.gcd(count, 2 ** int(math.log2(max(1, _AT_ONCE // slots))))
+        some = math.gcd(count, 2 ** int(math.log2(max(1, _AT_ONCE // tokens.shape[1]))))
     if some == count:
-        return read(*rows)
-    parts = tuple(column.reshape(-1, some, *column.shape[1:]) for column in rows)
+        return read(tokens, *others)
+    parts = tuple(column.reshape(-1, some, *column.shape[1:]) for column in (tokens, *others))
     found = jax.lax.map(lambda part: read(*part), parts)
     return found.reshape(-1, *found.shape[2:])
 
