@@ -661,7 +661,8 @@ class Stored:
             if self.sources.genome != SAMPLE and "genome" in made:
                 given["genome"] = read_genome(self.sources).fingerprint
             if self.sources.validation and "task" not in manifest:
-                made |= run_folder.read(folder, "config", "validation")
+                config = run_folder.read(folder, "config", "validation")
+                made = made | {"validation": config["validation"]}
                 given["validation"] = [*sources.validation(self.settings, self.sources)]
             if self.sources != replace(self.sources, **_SAMPLE) and "task" in manifest:
                 if (task := manifest["task"]) not in mine:
