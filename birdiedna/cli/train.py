@@ -27,7 +27,6 @@ from birdiedna.experiments.sources import (
     read_task,
 )
 from birdiedna.inference import tables
-from birdiedna.model import transformer
 from birdiedna.tasks import Task
 from birdiedna.training import checkpoint as checkpoints
 from birdiedna.training import devices, run_folder, stop, weights
@@ -89,15 +88,10 @@ def _runs(
 
 
 def _trained_already(given: argparse.Namespace, model: str, *options: str) -> None:
-    """Refuse options that say how a model is pre-trained that exists, and other sizes of it."""
+    """Refuse options that say how a model is pre-trained that exists."""
     if named := _named(given, *options):
         said = f"{named[0]} is for pre-training, and {model} is trained already"
         raise ValueError(f"{said}; leave it out")
-    for change in given.changes:
-        room, _, size = change.partition("=")[0].rpartition(".")
-        if room == "finetune.model" and size not in transformer.HOW:
-            has = getattr(models.load(model).net.config, size, "another")
-            raise ValueError(f"--set {change}: {model} has {size} {has}; leave it out")
 
 
 def _named(given: argparse.Namespace, *options: str) -> list[str]:

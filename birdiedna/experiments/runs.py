@@ -42,6 +42,7 @@ from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec, named
 from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
+from birdiedna.model import llama
 from birdiedna.model.transformer import HOW
 from birdiedna.tasks import Task
 from birdiedna.training import devices, llama_start, replay, run_folder, stop, weights
@@ -52,8 +53,9 @@ from birdiedna.training.probe import ProbeConfig
 _LOG = logging.getLogger(__name__)
 #: The tasks of sources that name none.
 _SAMPLE: dict[str, Any] = {"tasks": SAMPLE, "reading": tasks.Reading()}
-#: Settings of sizes of a model, which a Llama has.
-_SIZES = rf"(pretrain|finetune)\.([^.=]+\.)?model\.(?!({'|'.join(HOW)})\b)"
+#: Names of settings of the sizes of a model, and of how it is computed.
+_MODEL = r"(pretrain|finetune)\.((?!director)[^.]+\.)?model\b"
+_HOW = rf"{_MODEL}\.({'|'.join(HOW)})$"
 
 
 class GenomeNumbers(NamedTuple):
@@ -109,7 +111,7 @@ def open_runs(
     Raises:
       TypeError: `sources` is a path instead of `Sources(path)`.
       ValueError: no profile or results of this name, options that do not concern results, settings
-        of sizes beside a Llama, or as `profiles.profile`.
+        that a model or a Llama has decided, or as `profiles.profile`.
     """
     if not isinstance(sources, Sources):
         raise TypeError(f"sources {sources!r}: give Sources(genome=..., tasks=...)")
@@ -127,9 +129,9 @@ def open_runs(
             trained = f"--{unused[0]} is for training, and results {name} are trained"
             raise ValueError(f"{trained}; leave it out")
         return Stored(name, sources, seed)
+    if given := model or llama:
+        _check_free(changes, given, bool(model))
     settings = profiles.profile(name, changes)
-    if llama and (sizes := [text for text in changes if re.match(_SIZES, text)]):
-        raise ValueError(f"--set {sizes[0]}: {llama} has its own sizes; leave it out")
     return Live(
         run_folder.profile_name(name),
         settings,
@@ -143,6 +145,25 @@ def open_runs(
         model=model,
         tracker=tracker,
     )
+
+
+def _check_free(changes: Sequence[str], given: str, ours: bool) -> None:
+    """Refuse settings of the sizes of a model that is given, and of its pre-training if it is ours.
+
+    The ValueError names the setting.
+    """
+    for text in changes:
+        name = text.partition("=")[0].strip()
+        sizes = re.match(_MODEL, name)
+        if re.match(_HOW, name) or not (sizes or ours and name.startswith("pretrain.")):
+            continue
+        has = "is trained already"
+        if sizes:
+            other = lambda: llama.from_config(weights.read_config(Path(given)))[0]
+            own = models.load(given).net.config if ours else other()
+            size = name.rpartition(".")[2]
+            has = f"has {size} {getattr(own, size, 'of its own')}"
+        raise ValueError(f"--set {text}: {given} {has}; leave it out")
 
 
 def repeating(runs: "Live", arm: str = "") -> tuple["Live", str]:

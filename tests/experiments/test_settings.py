@@ -11,6 +11,8 @@ import pytest
 from birdiedna.experiments import profiles, runs
 from birdiedna.experiments.runs import open_runs
 from birdiedna.experiments.sources import Sources, available_tasks
+from birdiedna.model import llama
+from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives import definitions
 from birdiedna.training import run_folder
 
@@ -244,11 +246,27 @@ def test_a_file_that_is_absent_or_called_like_a_profile_is_refused(write, tmp_pa
         profiles.profile(write({"base": "paper"}, "quick.json"))
 
 
-def test_a_size_beside_a_llama_which_has_its_own_is_refused():
-    kept = ["pretrain.model.attention=einsum", "pretrain.steps=20"]
-    open_runs("quick", changes=kept, llama="mine")
-    with pytest.raises(ValueError, match="--set pretrain.model.blocks=1: mine has its own sizes"):
-        open_runs("quick", changes=[*kept, "pretrain.model.blocks=1"], llama="mine")
+@pytest.mark.parametrize(
+    ("given", "change", "why"),
+    [
+        ("llama", "pretrain.model.blocks=1", "has blocks 3"),
+        ("llama", " pretrain.ntp.model.width =64", "has width 512"),
+        ("model", "finetune.model.blocks=1", "has blocks 4"),
+        ("model", 'finetune.model={"type":"ModelConfig"}', "has model of its own"),
+        ("model", "pretrain.steps=40", "is trained already"),
+        ("model", "pretrain.director.model.width=32", "is trained already"),
+    ],
+)
+def test_a_setting_that_a_model_has_decided_is_refused(tmp_path, given, change, why):
+    config = llama.to_config(ModelConfig(blocks=3), 64)
+    run_folder.write_json(tmp_path / "config.json", config)
+    name = {"llama": str(tmp_path), "model": "eighth-ntp"}[given]
+    kept = ["pretrain.model.attention=einsum", "finetune.head=pooled"]
+    kept += ["pretrain.steps=40", "pretrain.director.model.width=32"] * (given == "llama")
+    open_runs("quick", changes=kept, **{given: name})
+    with pytest.raises(ValueError) as error:
+        open_runs("quick", changes=[*kept, change], **{given: name})
+    assert str(error.value) == f"--set {change}: {name} {why}; leave it out"
 
 
 @pytest.mark.promise("Settings: suggested commands can be pasted into a shell")
