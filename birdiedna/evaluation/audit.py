@@ -5,6 +5,7 @@ model. `report` prints the cards and explains each number.
 """
 
 import re
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -84,7 +85,7 @@ def of_folder(
     baselines: bool = True,
     reading: Reading = Reading(),
 ) -> list[Card]:
-    """Audit every task of a folder, or a file of rows.
+    """Audit every task of a folder, or a file of rows; prints each to standard error, as it begins.
 
     `genome` is the pre-training genome; its held-out chromosomes are left out. `baselines`, which
     take most of the time, may be skipped. Errors as in `tasks.read`.
@@ -93,8 +94,13 @@ def of_folder(
     if genome:
         trained = (c for c in genome.contigs if chromosome(c.name) not in HELD_OUT)
         read = Pretraining(genome, tuple(trained))
-    found = ((name, tasks.read(tasks.find(path, name), reading)) for name in tasks.names(path))
-    return [of_task(name, task, read, baselines) for name, task in found]
+    cards = []
+    for name in tasks.names(path):
+        task = tasks.read(tasks.find(path, name), reading)
+        rows = sum(len(part.labels) for part in task.parts().values())
+        print(f"{name}: auditing {quantity(rows, 'rows')}", file=sys.stderr, flush=True)
+        cards.append(of_task(name, task, read, baselines))
+    return cards
 
 
 def of_task(

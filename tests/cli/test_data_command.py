@@ -251,6 +251,15 @@ def test_audit_prints_what_it_found(said):
     assert audit.report(audit.of_folder(path, human, False)) in said(*words, "--genome", "sample")
 
 
+def test_an_audit_says_which_task_it_is_at_beside_its_report(tmp_path, capsys):
+    for name in ("a", "b"):
+        written(tmp_path, TABLE, f"{name}.csv")
+    assert main.main(["data", "audit", "--tasks", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "a: auditing 12 rows\nb: auditing 12 rows\n"
+    assert printed.out.startswith("ROWS\n")
+
+
 def test_audit_of_interval_files(tmp_path, said, refused):
     for part, start in (("train", 0), ("test", 5)):
         for label in ("negative", "positive"):

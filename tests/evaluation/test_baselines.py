@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_files import SHARED, needs_shared
 from made_rows import labelled, read_file
+from memory import peak
 from scipy.stats.contingency import association
 
 from birdiedna import vocab
@@ -122,6 +123,11 @@ def test_kmer_counts_equal_string_counts(sequences, k):
     for sequence, row in zip(sequences, counts, strict=True):
         words = [sequence[i : i + k] for i in range(len(sequence) - k + 1)]
         assert row.tolist() == [words.count(word) for word in known]
+
+
+def test_counting_words_takes_little_memory_beside_the_counts():
+    rows = np.full((20_000, 300), vocab.A, np.uint8)
+    assert peak(lambda: baselines.kmer_counts(rows, 5)) < 2 * len(rows) * 4**5 * 4
 
 
 @pytest.mark.parametrize("k", [0, 5, 9])
