@@ -66,7 +66,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     end, pieces = 0, {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         if entry["dtype"] not in _TYPES:
-            raise _damaged(path, f"{name!r} is of type {entry['dtype']}, not {', '.join(_TYPES)}")
+            kinds = f"{name!r} is of type {entry['dtype']}; convert it to {' or '.join(_TYPES)}"
+            raise ValueError(f"{path}: {kinds}")
         kind, shape = np.dtype(_TYPES[entry["dtype"]]), tuple(entry["shape"])
         place = entry["data_offsets"]
         if place != [end, end + math.prod(shape) * kind.itemsize] or min((0, *shape)):
@@ -105,6 +106,9 @@ def read_folder(folder: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
     for name, file in listed.items():
         if name not in parts[file]:
             raise _damaged(index, f"{file} has no {name!r}")
+    for file, part in parts.items():
+        if more := [name for name in part if listed.get(name) != file]:
+            raise _damaged(index, f"{file} also has {more[0]!r}")
     return {name: parts[file][name] for name, file in listed.items()}, paths
 
 

@@ -71,7 +71,7 @@ def entry(begin, end, shape, kind="F32"):
         (file(b"\xff\xfe"), "is damaged"),
         (file(b"[" * 100_000), "is damaged"),
         (file(b'{"a": {}, "a": {}}'), "occurs twice"),
-        (file({"a": entry(0, 8, [2], "I64")}), "I64"),
+        (file({"a": entry(0, 8, [2], "I64")}), "'a' is of type I64; convert it to F32 or F16 or"),
         (file({"a": entry(0, 8, [3])}), "do not match the size of 'a'"),
         (file({"a": entry(0, 8, [-1, -2])}), "do not match the size of 'a'"),
         (file({"a": entry(0, 4, [1]), "b": entry(0, 4, [1])}), "do not match the size of"),
@@ -97,6 +97,7 @@ def test_an_archive_of_a_pickle_is_refused(tmp_path):
 def sharded(folder, **changed):
     for name in ("a", "b"):
         tensors.write(folder / f"{name}.safetensors", {name: ARRAYS[name]}, {})
+    tensors.write(folder / "both.safetensors", ARRAYS, {})
     index = {"weight_map": {"a": "a.safetensors", "b": "b.safetensors"} | changed}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
@@ -115,6 +116,8 @@ def test_the_parts_of_a_sharded_model_are_put_together(tmp_path):
         ({"b": "c.safetensors"}, "c.safetensors is missing"),
         ({"b": "a.safetensors"}, "a.safetensors has no 'b'"),
         ({"b": "../b.safetensors"}, "in another folder"),
+        ({"a": "b.safetensors"}, "b.safetensors has no 'a'"),
+        ({"a": "both.safetensors"}, "both.safetensors also has 'b'"),
         ({"b": 3}, "index.json is damaged"),
     ],
 )
