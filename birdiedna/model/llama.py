@@ -146,13 +146,13 @@ def from_config(stored: Mapping[str, Any]) -> tuple[ModelConfig, bool]:
         raise ValueError(f"model_type {stored.get('model_type')!r} is not llama")
     if other := [key for key, value in _FIXED.items() if stored.get(key, value) != value]:
         raise ValueError(f"{other[0]} {stored[other[0]]!r} is not {_FIXED[other[0]]!r}")
-    rope = stored.get("rope_parameters") or stored.get("rope_scaling") or {}
+    rope = stored.get("rope_scaling") or stored.get("rope_parameters") or {}
     if not isinstance(rope, Mapping):
         raise ValueError(f"rope_parameters {rope!r} are not an object")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", "llama3"):
         raise ValueError(f"rope_type {kind!r} is neither default nor llama3")
-    base = stored if stored.get("rope_theta") else rope
+    base = rope if rope.get("rope_theta") else stored  # in this order, as transformers 5 does
     width, heads = _number(stored, "hidden_size"), _number(stored, "num_attention_heads")
     omitted = {"num_key_value_heads": heads, "head_dim": width // max(heads, 1)}
     sizes = {ours: _number(stored, name, omitted.get(name)) for name, ours in _SIZES.items()}

@@ -83,6 +83,17 @@ def test_a_config_may_omit_what_follows_from_its_other_sizes():
     assert config == replace(SIZES, kv_heads=0, head_width=config.width // 4)
 
 
+def test_frequencies_are_those_that_transformers_takes_from_two_spellings():
+    given = made_llama.config_of()
+    own = given["rope_parameters"]
+    for spelled in (
+        {"rope_theta": 1e4},  # beside that of rope_parameters
+        {"rope_parameters": {"rope_type": "default"}, "rope_scaling": own},
+        {"rope_theta": 5e5, "rope_parameters": {k: own[k] for k in own if k != "rope_theta"}},
+    ):
+        assert llama.from_config(given | spelled)[0] == SIZES
+
+
 def test_weights_that_are_not_finite_are_refused():
     arrays = {**llama.to_llama(made_llama.net()), "model.norm.weight": np.full(32, np.nan)}
     with pytest.raises(ValueError, match="model.norm.weight contains numbers that are not finite"):
