@@ -129,12 +129,15 @@ def card(model: Model, sha256: str, events: Iterable[Mapping[str, Any]]) -> str:
     reads = "in both directions" if model.bidirectional else "from left to right"
     masked = any(of["type"] == "MaskedTokens" for _, of in model.config.get("objectives", []))
     own = {"row": "ACGTACGT", "prefix": "L  # all tokens"} if masked else _PROMPT
+    continued = "llama" in _of_training(model).get("data", {})
     mask = _MASK.format_map(own) if model.bidirectional else _CAUSAL
     last = _last(events)
     known = _facts(model, last).items()
     facts = "\n".join(f"| {name} | {_cell(value)} |" for name, value in known if value)
     return _CARD.format(
         name=escaped(model.name),
+        licence="other" if continued else "apache-2.0",
+        continued=_CONTINUED if continued else "",
         count=f"{count / 1e6:.1f}",
         blocks=size.blocks,
         width=size.width,
@@ -220,16 +223,17 @@ _PROMPT = {
     "row": "ACGTACGT<start>",
     "prefix": 'ids[0].tolist().index(tokenizer.convert_tokens_to_ids("<start>"))',
 }
+_CONTINUED = "\n\nIt continues a Llama that was trained on text, whose licence applies to it."
 _CARD = """---
 library_name: transformers
-license: apache-2.0
+license: {licence}
 tags: [dna, genomics]
 ---
 # {name}
 
 A Transformer of {count} M parameters ({blocks} blocks, width {width}) in the layout of Llama,
 trained on DNA by birdiedna, a companion to *BirdieDNA: Reward-Based Pre-Training for Genomic
-Sequence Modeling*. It reads what is before `<start>` {reads}.
+Sequence Modeling*. It reads what is before `<start>` {reads}.{continued}
 
 ## Use
 

@@ -341,7 +341,8 @@ class Live:
             begun = llama_start.read(Path(self.llama), self.seed)
             config = replace(config, model=begun.net.config.computed_like(config.model))
             marks = {**spec.data, "llama": begun.sha256}
-            spec = replace(spec, config=config, llama=self.llama, data=marks)
+            notes = {**spec.data_notes, "llama": begun.notes}
+            spec = replace(spec, config=config, llama=self.llama, data=marks, data_notes=notes)
         if self.replayed:
             played = Path(self.replayed)
             director: Any = config.director  # every type has classes
@@ -430,7 +431,8 @@ class Live:
         config = replace(spec.config, bidirectional=self._model.bidirectional)
         arm = run_folder.plain(str(self._model.manifest.get("arm", "imported")))
         arm = "tuned" if arm == "random" else arm  # trained since
-        marks = {**spec.data, "start": weights.fingerprint(net)}
+        of_llama = {k: v for k, v in self._model.manifest.get("data", {}).items() if k == "llama"}
+        marks = {**spec.data, **of_llama, "start": weights.fingerprint(net)}
         return replace(spec, arm=arm, config=config, start=self._model.name, data=marks)
 
     @cached_property
@@ -733,7 +735,10 @@ def every_run(runs: Live | Stored) -> list[Path]:
 
 
 def _show(spec: RunSpec, events: Iterator[Mapping[str, Any]]) -> None:
-    """Show progress: a bar on a terminal, else a line at evaluations."""
+    """Show what a Llama starts from, then a bar on a terminal, else a line at evaluations."""
+    if (llama := spec.data_notes.get("llama")) and not jax.process_index():
+        known = ", ".join(f"{name} {value:g}" for name, value in llama.items())
+        print(f"cosines of the Llama's rows of bases, noise of its new rows: {known}", flush=True)
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         for line in progress.lines(spec, events):
             if not jax.process_index():

@@ -9,6 +9,7 @@ text model's reserved rows are untrained, and equal rows would hardly diverge).
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,10 +34,14 @@ _AT_ONCE = 8192
 
 
 class Start(NamedTuple):
-    """The model to start from, with weights on the host, and sha256 of all its files."""
+    """The model to start from, with weights on the host, and sha256 of all its files.
+
+    `notes` has the noise of its new rows, and the cosines of the rows of A, C, G and T in pairs.
+    """
 
     net: Transformer
     sha256: str
+    notes: Mapping[str, float]
 
 
 def read(folder: Path, seed: int) -> Start:
@@ -69,7 +74,15 @@ def read(folder: Path, seed: int) -> Start:
     named = [folder / name for name in ("config.json", "tokenizer.json")]
     sums = [digest(file) for file in (*named, *files) if file.is_file()]
     net = jax.tree.map(np.asarray, net)  # saves device memory for the training state
-    return Start(net, hashlib.sha256("\n".join([*sums, str(NOISE)]).encode()).hexdigest())
+    sha256 = hashlib.sha256("\n".join([*sums, str(NOISE)]).encode()).hexdigest()
+    return Start(net, sha256, {"noise": NOISE} | _cosines(net.embedding[...]))
+
+
+def _cosines(rows: np.ndarray) -> dict[str, float]:
+    """The cosines of the rows of two bases, by their letters."""
+    bases = rows[vocab.A : vocab.N] / np.linalg.norm(rows[vocab.A : vocab.N], axis=1)[:, None]
+    pairs = combinations(enumerate("ACGT"), 2)
+    return {a + b: round(float(bases[i] @ bases[j]), 3) for (i, a), (j, b) in pairs}
 
 
 def _words(folder: Path, found: Mapping[str, Any], size: int) -> tuple[dict[int, int], np.ndarray]:
@@ -99,6 +112,7 @@ def _words(folder: Path, found: Mapping[str, Any], size: int) -> tuple[dict[int,
     return dict(zip(ours, named.values(), strict=True)), np.setdiff1d(np.arange(size), special)
 
 
+@np.errstate(invalid="ignore")  # numbers that are not finite are refused later
 def _cut(array: np.ndarray, rows: dict[int, int], trained: np.ndarray, seed: int) -> np.ndarray:
     """Rows of our tokens, float32 (384, d), from those of another vocabulary (V, d)."""
     sums, squares = np.zeros((2, array.shape[1]))

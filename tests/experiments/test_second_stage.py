@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from birdiedna.experiments import profiles, second_stage
+from birdiedna.experiments import export, models, profiles, second_stage
 from birdiedna.experiments.runs import open_runs
 from birdiedna.model.transformer import count_parameters
 from birdiedna.training import pretrain, run_folder
@@ -36,6 +36,14 @@ def test_the_command_line_continues_a_llama_as_a_run_of_its_own(toy, said, refus
     assert config["model"]["vocabulary"] == 384 and "-llama-" in folder.name
     assert set(manifest["data"]) == {"genome", "llama"}
     assert manifest["command"].endswith("--from-llama toy")
+    assert manifest["data_notes"]["llama"].keys() == {"noise", "AC", "AG", "AT", "CG", "CT", "GT"}
+    assert out.index("rows of bases, noise of its new rows: noise 0.5, AC ") < out.index("step 0")
+    tuned = open_runs("tiny", model=str(folder)).finetuning("ntp", "promoter_tata")
+    assert tuned.data["llama"] == manifest["data"]["llama"]
+    model = models.load(folder)
+    for one in (model, model._replace(manifest=tuned.manifest())):
+        assert "license: other" in (card := export.card(one, "", ())) and "whose licence" in card
+    assert "license: apache-2.0" in export.card(model._replace(manifest={}), "", ())
     assert open_runs("tiny").pretraining("ntp").name != folder.name
     assert "has other settings (llama: stored" in refused("pretrain", "--replay", folder)
     again = said("pretrain", "--replay", folder, "--from-llama", toy).split("run: ")[1].strip()

@@ -40,6 +40,8 @@ def test_bases_keep_the_rows_of_their_letters_and_new_rows_all_differ(folder):
     norms = np.linalg.norm(rows, axis=1)
     kept = norms[[vocab.START, vocab.EOS, vocab.A, vocab.C, vocab.G, vocab.T, vocab.N]]
     assert norms.min() >= kept.min() - 1e-5 and norms.max() <= kept.max() + 1e-5
+    cosine = rows[vocab.C] @ rows[vocab.T] / np.linalg.norm(rows[[vocab.C, vocab.T]], axis=1).prod()
+    assert start.notes["CT"] == pytest.approx(cosine, abs=1e-3)
     again, other = (llama_start.read(folder, seed).net.embedding[...] for seed in (0, 1))
     assert np.array_equal(rows, again) and not np.array_equal(rows, other)
 
@@ -127,6 +129,18 @@ def test_another_llama_is_refused_in_one_line(folder, change, said):
         llama_start.read(folder, 0)
     assert said in str(error.value) and str(folder) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_words_that_are_not_finite_are_refused_without_a_warning(folder, recwarn):
+    arrays, files = tensors.read_folder(folder)
+    for file in (*files, folder / "model.safetensors.index.json"):
+        file.unlink()
+    words = np.array(arrays["model.embed_tokens.weight"], np.float32)
+    words[30] = np.inf
+    tensors.write(folder / "model.safetensors", arrays | {"model.embed_tokens.weight": words}, {})
+    with pytest.raises(ValueError, match="model.embed_tokens.weight contains numbers that are not"):
+        llama_start.read(folder, seed=0)
+    assert not recwarn.list
 
 
 def test_pre_training_continues_it_and_refuses_to_resume_from_another_start(
