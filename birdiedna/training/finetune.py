@@ -29,6 +29,7 @@ from birdiedna.training.metrics import best_evaluation
 from birdiedna.training.prompt import (
     Data,
     checked,
+    computed,
     in_batches,
     in_parts,
     mean_feature,
@@ -39,8 +40,6 @@ from birdiedna.training.prompt import (
 HEADS = ("label", "objective", "pooled")
 #: The arrays of `predictions.npz` at every evaluation; the last two with `both_strands` only.
 PREDICTED = ("validation_logits", "test_logits", "validation_opposite", "test_opposite")
-#: Batches of an evaluation between two checks whether to stop.
-ASKED_EVERY = 16
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,8 @@ def train(
       config: the protocol; each start brings its own mask.
       starts: have checkpoints of one step, or none; models are computed as `config.model` says.
       splits: train, validation and test rows.
-      ask: called after every evaluation, and during all but the first: whether to stop.
+      ask: called after and during every evaluation: whether to stop. Time that is up does not stop
+        the first evaluation of a process, so that each gets further.
       save_s: seconds between checkpoints; 0 saves at every evaluation.
 
     Yields:
@@ -187,11 +187,15 @@ def train(
             runs[i] = run = _with_best_written(runs[i])
             checkpoint.save_progress(run.folder, int(states.step[i]), one(i), run.found, run.facts)
 
+    def obey_signals() -> None:
+        stopped = devices.agree_to_stop(ask())
+        if stopped and stopped.status != stop.OUT_OF_TIME:
+            raise stopped
+
     offer, first, going = checkpoint.saver(ask, save_s), int(states.step[0]), [*range(len(runs))]
     for done in range(first, config.steps + 1, config.evaluate_every):
         if due := [i for i in going if done not in runs[i].found.get("steps", ())]:
-            # the first evaluation of a process is never interrupted, so that each gets further
-            pause = partial(offer, save, timed=False) if done > first else stop.never
+            pause = partial(offer, save, timed=False) if done > first else obey_signals
             logits = _predictions(states.model, masks, held_out, labels, pause)
             for i in due:
                 run = _measured(runs[i], done, [part[i] for part in logits])
@@ -272,17 +276,11 @@ def _predictions(
 ) -> list[np.ndarray]:
     """Class logits (M, n, classes) of each of the held-out sets: validation and test in turn.
 
-    `pause` is called before every `ASKED_EVERY` batches; it may raise.
+    `pause` as in `computed`.
     """
-    found = []
-    for batches, known in zip(held_out, cycle(labels)):
-        logits: list[np.ndarray] = []
-        for first in range(0, len(batches), ASKED_EVERY):
-            pause()
-            some = batches[first : first + ASKED_EVERY]
-            logits += jax.device_get([_logits_together(nets, masks, rows) for rows in some])
-        found.append(np.concatenate(logits, axis=1)[:, : len(known)])
-    return found
+    read = partial(_logits_together, nets, masks)
+    logits = [computed(read, batches, pause) for batches in held_out]
+    return [np.concatenate(a, axis=1)[:, : len(b)] for a, b in zip(logits, cycle(labels))]
 
 
 @jax.jit

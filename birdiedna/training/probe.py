@@ -4,7 +4,7 @@ Features are computed once for all rows of a task. Regressions are fitted to all
 to several subsets of smaller shares, so that scores by number of labels cost little.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -22,7 +22,15 @@ from birdiedna.director.fields import check_ranges, check_types
 from birdiedna.model import transformer
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.training import devices, log, run_folder, stop
-from birdiedna.training.prompt import Data, checked, in_batches, in_parts, mean_feature, prompt
+from birdiedna.training.prompt import (
+    Data,
+    checked,
+    computed,
+    in_batches,
+    in_parts,
+    mean_feature,
+    prompt,
+)
 
 POOLINGS = ("mean", "start")
 
@@ -86,7 +94,7 @@ def train(
     Args:
       net: a pre-trained or fresh model, computed as `config.model` says.
       splits: train, validation and test rows.
-      ask: called before every subset: whether to stop.
+      ask: called before every subset, and while features are computed: whether to stop.
 
     Yields:
       every logged event.
@@ -100,16 +108,19 @@ def train(
         raise ValueError("a probe needs scikit-learn: pip install scikit-learn")
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
+    def pause() -> None:
+        if stopped := devices.agree_to_stop(ask()):
+            raise stopped
+
     run_folder.rewind(folder, 0)
     rows = [checked(split, config.classes) for split in splits]
     known, wanted, hidden = (np.asarray(part.labels) for part in rows)
     subsets = draw(known, config)
     net = transformer.recast(net, config.model)
-    train, validation, test = (features(config, net, part) for part in rows)
+    train, validation, test = (features(config, net, part, pause) for part in rows)
     found: list[dict[str, Any]] = []
     for number, subset in enumerate(subsets, start=1):
-        if stopped := devices.agree_to_stop(ask()):
-            raise stopped
+        pause()
         with threadpool_limits(1):  # threads wait for each other longer than they compute
             fits = _logits(config.costs, train[subset.rows], known[subset.rows], validation, test)
         scores = [log.loss_and_accuracy(logits, wanted) for logits, _ in fits]
@@ -152,12 +163,14 @@ def draw(labels: np.ndarray, config: ProbeConfig) -> list[Subset]:
     ]
 
 
-def features(config: ProbeConfig, net: Transformer, data: Data) -> np.ndarray:
-    """Pooled features, float32 (n, width), of padded rows."""
+def features(
+    config: ProbeConfig, net: Transformer, data: Data, pause: Callable[[], object] = stop.never
+) -> np.ndarray:
+    """Pooled features, float32 (n, width), of padded rows; `pause` as in `computed`."""
     how = {"pooling": config.pooling, "layer": config.layer, "bidirectional": config.bidirectional}
-    batches = in_batches(data, config.rows)
-    found = [pooled(net, rows.tokens, rows.lengths, **how) for rows in batches]
-    return np.concatenate([np.asarray(part) for part in found])[: len(data.labels)]
+    read = lambda rows: pooled(net, rows.tokens, rows.lengths, **how)
+    found = computed(read, in_batches(data, config.rows), pause)
+    return np.concatenate(found)[: len(data.labels)]
 
 
 @partial(jax.jit, static_argnames=("pooling", "layer", "bidirectional"))

@@ -1,7 +1,7 @@
 """Labelled rows as model input: the bases of a sequence, `<start>`, and padding."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,8 @@ from birdiedna.model import attention
 SLOTS = attention.MULTIPLES["cudnn"]
 #: Slots of the rows that a CPU computes at once: what they need stays in its caches.
 _AT_ONCE = 4096
+#: Batches that are computed between two checks whether to stop.
+ASKED_EVERY = 16
 
 
 class Data(NamedTuple):
@@ -63,6 +65,17 @@ def in_parts(read: Callable[..., jax.Array], tokens: jax.Array, *others: jax.Arr
     parts = tuple(column.reshape(-1, some, *column.shape[1:]) for column in (tokens, *others))
     found = jax.lax.map(lambda part: read(*part), parts)
     return found.reshape(-1, *found.shape[2:])
+
+
+def computed(
+    read: Callable[[Data], jax.Array], batches: Sequence[Data], pause: Callable[[], object]
+) -> list[np.ndarray]:
+    """`read` of every batch, on the host; `pause`, called every `ASKED_EVERY` ones, may raise."""
+    found: list[np.ndarray] = []
+    for first in range(0, len(batches), ASKED_EVERY):
+        pause()
+        found += jax.device_get([read(rows) for rows in batches[first : first + ASKED_EVERY]])
+    return found
 
 
 def mean_feature(features: jax.Array, lengths: jax.Array) -> jax.Array:

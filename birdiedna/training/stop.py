@@ -1,7 +1,7 @@
 """Stopping a run early: on a signal, or when its time budget is spent.
 
 Runs check after every chunk of steps, fine-tunings also during evaluations; to stop, they save a
-checkpoint and raise `Stopped`. Probes check before every subset and save nothing.
+checkpoint and raise `Stopped`. Probes check all the time and save nothing.
 """
 
 import os

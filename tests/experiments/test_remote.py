@@ -186,7 +186,7 @@ def test_packed_runs_resume_a_plan_elsewhere_without_its_genome(plan, elsewhere,
     redone = next(run for run in plan.runs if run.kind == "finetune" and run.arm == "birdie")
     shutil.rmtree(there.place(redone.name))
     with pytest.raises(stop.Stopped):
-        plans.work(elsewhere, stopped_at(2))
+        plans.work(elsewhere, stopped_at(4))
     remote.pack(elsewhere, elsewhere.parent / "begun", [redone.name], ("finetune",))
     shutil.rmtree(there.log(redone.name))
     assert remote.unpack(elsewhere, elsewhere.parent / "begun") == [redone.name]

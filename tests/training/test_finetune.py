@@ -251,7 +251,7 @@ def test_runs_together_equal_runs_one_by_one(tmp_path, monkeypatch, one_by_one, 
 @pytest.mark.promise("Damage: a run resumes only with its own config, data, seed and format")
 def test_fine_tuning_resumes_only_with_its_own_rows(tmp_path):
     config, parts = replace(CONFIG, steps=8), (labelled(4),) * 3
-    asked = iter([None, Stopped("enough", 75)])
+    asked = iter([*[None] * 3, Stopped("enough", 75)])
     with pytest.raises(Stopped):
         tune(tmp_path, config, parts, lambda: next(asked))
     with pytest.raises(ValueError, match="belongs to another run .data: stored '.*, now '"):
@@ -279,18 +279,20 @@ def test_patience_ends_a_fine_tuning_also_when_it_is_resumed(tmp_path):
 @pytest.mark.promise("Runs: a time budget is kept; status 75 says that the run can be resumed")
 def test_a_fine_tuning_stops_within_an_evaluation_and_ends_the_same(tmp_path):
     config = replace(CONFIG, steps=4, evaluate_every=2)
-    splits = labelled(30), labelled(9, 1), labelled(9 * config.rows * finetune.ASKED_EVERY, 2)
+    splits = labelled(30), labelled(9, 1), labelled(9 * config.rows * prompt.ASKED_EVERY, 2)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     tune(whole, config, splits)
     asked = []
 
     def ask():
-        asked.append((parts / "events.jsonl").read_text().count("\n"))
-        return Stopped("enough", 75) if asked.count(2) == 5 else None
+        asked.append(len(run_folder.events(parts)) if (parts / "events.jsonl").exists() else 0)
+        return Stopped("enough", status) if asked.count(after) == 5 else None
 
-    with pytest.raises(Stopped):
-        tune(parts, config, splits, ask)
-    assert asked == [1, *[2] * 5]  # after the first evaluation, and within the second
+    for status, after, times in ((143, 0, [0] * 5), (75, 2, [*[0] * 10, 1, *[2] * 5])):
+        asked.clear()
+        with pytest.raises(Stopped):
+            tune(parts, config, splits, ask)
+        assert asked == times  # a signal stops the first evaluation, time only the second
     assert next(checkpoint.intact(parts / "checkpoints"), None).step == 2
     tune(parts, config, splits)
     assert same(whole, parts)

@@ -88,9 +88,11 @@ def test_a_probe_saves_predictions_and_scores_of_every_subset(made):
 
 def test_a_probe_made_again_has_equal_predictions(made, tmp_path):
     folder, _, splits = made
-    stopped = iter([None, stop.Stopped("enough", stop.OUT_OF_TIME)])
-    with pytest.raises(stop.Stopped):
-        list(probe.train(CONFIG, untrained(), splits, tmp_path, lambda: next(stopped)))
+    for asked in (2, 7):  # within the features, for which it asks six times, and after a subset
+        stopped = iter([*[None] * asked, stop.Stopped("enough", stop.OUT_OF_TIME)])
+        with pytest.raises(stop.Stopped):
+            list(probe.train(CONFIG, untrained(), splits, tmp_path, lambda: next(stopped)))
+        assert (tmp_path / "events.jsonl").exists() == (asked > 6)
     assert len(run_folder.events(tmp_path)) == 1
     events = list(probe.train(CONFIG, untrained(), splits, tmp_path))
     assert run_folder.events(tmp_path) == events  # the first line is not there twice
