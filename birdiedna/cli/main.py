@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -76,14 +77,16 @@ class _Warning(logging.Formatter):
 
 
 def _main(argv: Sequence[str]) -> int:
-    if argv and argv[0] == "book":
-        return _book(argv[1:])
     given = parser().parse_args(argv)
-    module, _, verb = given.act.partition(".")
     try:
-        act = getattr(importlib.import_module(f"birdiedna.cli.{module}"), verb)
+        if given.verb == "book":
+            act = partial(_book(), argv[1:])
+        else:
+            module, _, name = given.act.partition(".")
+            function = getattr(importlib.import_module(f"birdiedna.cli.{module}"), name)
+            act = partial(function, given)
         imported()
-        return act(given)
+        return act()
     except stop.Stopped as stopped:
         print(f"birdiedna {given.verb}: {stopped}", file=sys.stderr)
         return stopped.status
@@ -115,7 +118,8 @@ def mistake(error: Exception) -> str:
             devices.backend()
         except ValueError as absent:  # whatever asked for it
             return one_line(str(absent))
-    if isinstance(error, ModuleNotFoundError) and not _is_ours(str(error.name)):
+    ours = ("birdiedna", "book")  # a module of the checkout is missing only by a bug
+    if isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] not in ours:
         return (
             f"the package {error.name} is not installed: run `pip install -e .` in the checkout "
             "(for the book `make book`); `plan work`, `status`, `collect` and `remote` do without"
@@ -129,27 +133,10 @@ def mistake(error: Exception) -> str:
     return one_line(str(error)) if isinstance(error, expected) else ""
 
 
-def _is_ours(module: str) -> bool:
-    """Whether a module is of the checkout, and so missing only by a bug."""
-    return module.split(".")[0] in ("birdiedna", "book")
-
-
-def _book(argv: Sequence[str]) -> int:
-    """Run `birdiedna book`; its builder is in the checkout, outside the package."""
+def _book() -> Callable[[Sequence[str]], int]:
+    """Return `birdiedna book`, whose builder is in the checkout, outside the package."""
     root = Path(__file__).parents[2]
     if not (root / "book" / "_ext" / "__main__.py").exists():
-        print(
-            "birdiedna book: the book needs a checkout installed with `pip install -e .`",
-            file=sys.stderr,
-        )
-        return 1
+        raise ValueError("the book needs a checkout installed with `pip install -e .`")
     sys.path.insert(0, str(root))
-    try:
-        book = importlib.import_module("book._ext.__main__")
-    except ModuleNotFoundError as error:
-        if not (message := mistake(error)):
-            raise
-        print(f"birdiedna book: {message}", file=sys.stderr)
-        return 1
-    imported()
-    return book.main(argv)
+    return importlib.import_module("book._ext.__main__").main
