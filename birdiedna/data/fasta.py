@@ -68,17 +68,15 @@ def _cached(path: Path) -> genome.Genome | None:
 
 def _parsed_and_saved(path: Path, key: str, cached: Path) -> genome.Genome:
     """Parse a file and write its genome to the cache."""
-    files.check_room(cached.parent, path.stat().st_size // 4)  # enough for plain text, not for gzip
-    found = _parsed(path)
+    with files.room(cached.parent, path.stat().st_size // 4):  # enough for plain text, not for gzip
+        found = _parsed(path)
     if _key(path) != key:
         raise ValueError(f"{path} changed while it was read; wait until it is copied and try again")
     if empty := found.notes["empty_contigs"]:
         are = quantity(empty, "contigs are")
         _LOG.warning("%s: %s empty; is the file complete?", path, are)
-    try:
+    with files.room(cached.parent, len(found.tokens) // 4):
         genome.save(found, cached)
-    except OSError as error:
-        files.check_room(cached.parent, len(found.tokens) // 4, error)
     return found
 
 

@@ -228,31 +228,24 @@ def check_writable(folder: Path, what: str, variable: str) -> None:
         ) from error
 
 
-def check_room(folder: Path, needed: int, error: OSError | None = None) -> None:
-    """Check that the cache's disk has `needed` free bytes; or, given a write error, explain it.
-
-    Raises:
-      OSError: too little space, or `error`; the message names folder, bytes and the variable.
-    """
-    free = shutil.disk_usage(folder).free
-    if error or free < needed:
-        reason = error.strerror if error else "too little disk space"
-        raise OSError(
-            f"cache folder {folder}: {reason}; {needed:,} bytes are needed, {free:,} are free; "
-            "free disk space, or set BIRDIEDNA_CACHE to a folder on another disk"
-        ) from error
-
-
 @contextmanager
 def room(folder: Path, needed: int) -> Iterator[None]:
-    """Check that the cache's disk has `needed` free bytes for the block; errors as `check_room`."""
-    check_room(folder, needed)
+    """Check that the cache's disk has `needed` free bytes for the block, which may still fill it.
+
+    The OSError of either names folder, bytes and the variable.
+    """
     try:
+        if shutil.disk_usage(folder).free < needed:
+            raise OSError(errno.ENOSPC, "too little disk space")
         yield
     except OSError as error:
-        if error.errno in FULL:
-            check_room(folder, needed, error)
-        raise
+        if error.errno not in FULL:
+            raise
+        free = shutil.disk_usage(folder).free
+        raise OSError(
+            f"cache folder {folder}: {error.strerror}; {needed:,} bytes are needed, {free:,} are "
+            "free; free disk space, or set BIRDIEDNA_CACHE to a folder on another disk"
+        ) from error
 
 
 def most_unpacked(packed: int) -> int:
@@ -322,7 +315,7 @@ def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
                 ) from error
 
 
-def check_start(path: Path | str, start: bytes, kind: str = "FASTA") -> None:
+def check_start(path: Path | str, start: bytes, kind: str) -> None:
     """Check the first bytes of the (decompressed) file.
 
     ValueError if the file is empty, a web page, a git-LFS pointer, binary data other than parquet
