@@ -57,8 +57,6 @@ def work(given: argparse.Namespace) -> int:
     """`birdiedna plan work`."""
     progress.check_tracker(given.track)
     plans.place_weights(given.folder, given.weights)
-    if given.budget_minutes:
-        print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}")
     with stop.watch(given.budget_minutes) as ask:
         try:
             plans.work(

@@ -49,8 +49,6 @@ def _runs(
 
     Names, models, device and folder are checked before data are read.
     """
-    if given.budget_minutes:
-        print(f"{given.budget_minutes:g} minutes: {stop.CHECKED}")
     with stop.watch(given.budget_minutes) as ask:
         runs = open_runs(
             given.profile, sources, given.seed, stored=False, ask=ask, device=given.device,

@@ -285,7 +285,7 @@ def check(path: Path, file: File, source: str) -> None:
 
     Without a pinned checksum, gzip data are unpacked, which checks their own.
     """
-    _check_kind(path, file, source)
+    start = _checked_start(path, file, source)
     size = path.stat().st_size
     if file.bytes is not None and size != file.bytes:
         raise ValueError(f"{source}: {size:,} bytes, expected {file.bytes:,}; {_REMEDY}")
@@ -294,7 +294,7 @@ def check(path: Path, file: File, source: str) -> None:
         found = files.digest(path, kind)
         if found != value:
             raise ValueError(f"{source}: {kind} is {found}, expected {value}; {_REMEDY}")
-    elif _is_gzip(path):
+    elif start.startswith(files.GZIP):
         try:
             with files.opened(path, "text") as text:
                 while text.read(1 << 20):
@@ -303,27 +303,23 @@ def check(path: Path, file: File, source: str) -> None:
             raise ValueError(str(error).replace(str(path), source)) from error
 
 
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as opened:
-        return opened.read(len(files.GZIP)) == files.GZIP
-
-
-def _check_kind(path: Path, file: File, source: str) -> None:
+def _checked_start(path: Path, file: File, source: str) -> bytes:
+    """Return the first bytes of a file, which must be those of its kind."""
     suffix = Path(file.path).suffix.lower()
     with path.open("rb") as opened:
         start = opened.read(512)
         opened.seek(max(0, path.stat().st_size - 4))
         end = opened.read()
     magic, at = _START.get(suffix), 8 * (suffix == ".safetensors")
-    if start[at:].startswith(magic or files.GZIP) and (suffix != ".parquet" or end == magic):
-        return
-    kind = "FASTA" if suffix in _FASTA else f"{suffix.strip('.')} data".strip()
-    files.check_start(source, start.replace(b"\0", b"?") if magic else start, kind)
-    if magic:
-        raise ValueError(
-            f"{source}: not a {suffix} file, it starts with {start[:4].hex()} and ends with "
-            f"{end.hex()}; {_REMEDY}"
-        )
+    if not start[at:].startswith(magic or files.GZIP) or (suffix == ".parquet" and end != magic):
+        kind = "FASTA" if suffix in _FASTA else f"{suffix.strip('.')} data".strip()
+        files.check_start(source, start.replace(b"\0", b"?") if magic else start, kind)
+        if magic:
+            raise ValueError(
+                f"{source}: not a {suffix} file, it starts with {start[:4].hex()} and ends with "
+                f"{end.hex()}; {_REMEDY}"
+            )
+    return start
 
 
 def pin(file: File) -> str:

@@ -131,7 +131,7 @@ def card(model: Model, sha256: str, events: Iterable[Mapping[str, Any]]) -> str:
     own = {"row": "ACGTACGT", "prefix": "L  # all tokens"} if masked else _PROMPT
     continued = "llama" in _of_training(model).get("data", {})
     mask = _MASK.format_map(own) if model.bidirectional else _CAUSAL
-    last = _last(events)
+    *_, last = {}, *(event for event in events if event["event"] == "evaluation")
     known = _facts(model, last).items()
     facts = "\n".join(f"| {name} | {_cell(value)} |" for name, value in known if value)
     return _CARD.format(
@@ -194,14 +194,6 @@ def _losses(model: Model, last: Mapping[str, Any]) -> str:
         if loss is not None
     ]
     return "\n".join(["| objective | nats per label token |", "| :--- | ---: |", *rows])
-
-
-def _last(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The last evaluation; {} if there is none."""
-    last: Mapping[str, Any] = {}
-    for event in events:
-        last = event if event["event"] == "evaluation" else last
-    return last
 
 
 _CAUSAL = "It reads from left to right: use it as any causal language model."

@@ -21,7 +21,7 @@ PARENT = "BIRDIEDNA_PARENT"
 #: The longest of this many recent pauses between checks is reserved at the end.
 RECENT = 8
 #: When the clock is read, for users.
-CHECKED = (
+_CHECKED = (
     "the clock is read after each chunk of steps and within the evaluations of a fine-tuning; "
     "reading data, compiling (up to minutes), a chunk and a first evaluation are not cut"
 )
@@ -65,10 +65,13 @@ def watch(minutes: float | None = None) -> Iterator[Ask]:
     papermill sends the kernel SIGINT, after 2.5 s SIGTERM, which is no second request, and kills it
     after 5 s (observed).
 
-    The block may run for `minutes`; None means no limit. The longest of the last `RECENT` pauses
-    between two checks is reserved, so that the run stops in time; earlier pauses, in which programs
-    were compiled, are not. Raises `Stopped` if a signal came and the block did not raise it.
+    The block may run for `minutes`, which is printed; None means no limit. The longest of the last
+    `RECENT` pauses between two checks is reserved, so that the run stops in time; earlier pauses,
+    in which programs were compiled, are not. Raises `Stopped` if a signal came and the block did
+    not raise it.
     """
+    if minutes:
+        print(f"{minutes:g} minutes: {_CHECKED}")
     received: list[int] = []
     former: dict[int, Any] = {}
     kernel = _kernel()
@@ -129,7 +132,7 @@ def _asked(received: list[int], minutes: float | None, orphaned: Callable[[], bo
 def _time_up(minutes: float, used: float, longest: float) -> str:
     """Why to stop: the time has passed, or what is left is shorter than the longest pause."""
     if used > minutes:
-        return f"the {minutes:g} minutes given are over, after {used:.2f} ({CHECKED})"
+        return f"the {minutes:g} minutes given are over, after {used:.2f} ({_CHECKED})"
     return (
         f"{minutes - used:.2f} of the {minutes:g} minutes given are left, less than the longest "
         f"recent pause, {longest:.2f}"
