@@ -79,8 +79,11 @@ def predict(splits: tuple[Labelled, Labelled, Labelled], seed: int) -> np.ndarra
     return _all(models[best], splits[2].tokens)
 
 
-def _all(net: Cnn, tokens: np.ndarray, together: int = 256) -> np.ndarray:
-    """Logits of all rows, in batches of one size, which are compiled once for all tasks."""
+def _all(net: Cnn, tokens: np.ndarray, together: int = 32) -> np.ndarray:
+    """Logits of all rows, in batches of one size, which are compiled once for all tasks.
+
+    With larger ones the system spends longer on clearing memory than the CNN on computing.
+    """
     whole = np.pad(tokens, ((0, -len(tokens) % together), (0, 0)))
     batches = np.split(whole, len(whole) // together)
     return np.concatenate([_logits(net, batch) for batch in batches])[: len(tokens)]
