@@ -6,6 +6,7 @@ Positions are 0-based on the + strand, ends exclusive; rows are always + strand.
 
 import bisect
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -95,10 +96,12 @@ def transcript(line: str) -> Gene:
 def boundaries(gene: Gene, site: str) -> list[int]:
     """Return exon bases next to introns: `donor` the last before one, `acceptor` the first after.
 
-    Before and after are in the gene's direction; the ends of the gene do not count.
+    Before and after are in the gene's direction; the ends of the gene do not count, nor where exons
+    touch or overlap, since no intron is there.
     """
-    left = [end - 1 for _, end in gene.exons[:-1]]
-    right = [start for start, _ in gene.exons[1:]]
+    ends = itertools.accumulate((end for _, end in gene.exons), max)
+    introns = [(end, start) for end, (start, _) in zip(ends, gene.exons[1:]) if end < start]
+    left, right = [end - 1 for end, _ in introns], [start for _, start in introns]
     return left if (site == "donor") == (gene.strand == "+") else right
 
 

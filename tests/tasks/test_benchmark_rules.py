@@ -125,6 +125,8 @@ def test_draw_does_not_care_for_order_or_repeats(values, count):
 
 FORWARD = Gene("chrX", "+", 10, 60, ((10, 20), (30, 40), (50, 60)))
 REVERSE = FORWARD._replace(strand="-")
+#: The same introns, where exons touch, overlap, or lie in another.
+TOUCHING = FORWARD._replace(exons=((10, 15), (15, 20), (30, 40), (32, 35), (50, 57), (55, 60)))
 TABLE = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n" + "\n".join(
     ["A\tX\t-\t10\t60\t10,30,50,\t20,40,60,", "B\t20\t+\t5\t9\t5,\t9,"]
 )
@@ -137,7 +139,12 @@ def test_annotation_lines_become_genes_of_the_asked_chromosome():
 
 @pytest.mark.parametrize(
     ("gene", "donors", "acceptors", "start", "window"),
-    [(FORWARD, [19, 39], [30, 50], 10, -39), (REVERSE, [30, 50], [19, 39], 59, 49)],
+    [
+        (FORWARD, [19, 39], [30, 50], 10, -39),
+        (REVERSE, [30, 50], [19, 39], 59, 49),
+        (TOUCHING, [19, 39], [30, 50], 10, -39),
+        (TOUCHING._replace(strand="-"), [30, 50], [19, 39], 59, 49),
+    ],
 )
 def test_boundaries_and_starts_follow_the_strand(gene, donors, acceptors, start, window):
     assert rules.boundaries(gene, "donor") == donors
