@@ -191,17 +191,25 @@ F1 is not the mean over both classes in all rows: that cannot exceed the accurac
 {nominal}: accuracies over 3,000 rows | chance {nominal_chance:.0e} \
     | two other rows of 3,000 do not fit | strong
 rows were scored by different procedures \
-    | counts over 3,000, counts over {grid} and misfits share no denominator \
+    | counts over 3,000, counts over {grid} and misfits share no denominator; no size up to \
+    3,000 prints the accuracies of more than {shared} rows \
     | each row could have batches of its own | strong
 TATA was scored on {size} rows: {right[0]} right against {right[1]} \
     | the only size that fits; {size_chance:.1g} expected by chance \
-    | means over batches; 14 rows and several interpretations were tried | likely
+    | means over batches; its classes would differ, with {positives[0]} to {positives[1]} \
+    positives; 14 rows and several interpretations were tried | likely
 promoter and enhancer rows were scored on fewer rows than published | excess fits: {excess} \
     | three of 14 rows examined | suggestive at most
 H2AFZ and H3K27me3: accuracy and F1 of one table of 3,000 rows | both pairs fit \
     | mostly due to the accuracies | weak
 rows were scored in batches of {batch}, the last one dropped \
-    | {batched} of {rows} rows fit, {batched_chance:.1f} expected | as by chance | none
+    | {batched[0]} of {rows} rows fit, {batched[1]:.1f} expected | as by chance | none
+rows were scored in batches of {batch}, the smaller last one weighing as much as any \
+    | {smaller[0]} of {rows} rows fit, {smaller[1]:.1f} expected | nearly any digits would | none
+F1 is the mean over both classes, weighted by their rows | that can exceed the accuracy \
+    | in {weighted} rows only if {majority[0]:.0%} to {majority[1]:.0%} of the rows are of one \
+    class, which always guessed would beat both arms in {guessed} of them | none
+digits are cut off, not rounded | sizes that fit then: {cut} | as by chance; {uncut}: no size | none
 H3K36me3 and H3K4me1: which table F1 belongs to | accuracies fit 3,000, F1 does not \
     | as many fits as by chance | none
 """
@@ -235,6 +243,7 @@ def _size_facts(found: pl.DataFrame, misfit: list[str]) -> dict[str, Any]:
     return {
         "size": size,
         "right": [right_counts(accuracy, size)[0] for accuracy in tata.accuracy],
+        "positives": _positives(tata, size),
         "size_chance": tata.expected(),
         "grid": GRID,
         "on_grid": ", ".join(grid),
@@ -245,14 +254,55 @@ def _size_facts(found: pl.DataFrame, misfit: list[str]) -> dict[str, Any]:
     }
 
 
+def _positives(row: Digits, n: int) -> tuple[int, int]:
+    """The least and the most positives of n rows with which both arms' only tables print a row."""
+    arms = [tables(*shown, n) for shown in zip(row.f1, row.accuracy, strict=True)]
+    ends = [(positive, positive + n - right) for ((right, positive),) in arms]
+    return max(low for low, _ in ends), min(high for _, high in ends)
+
+
+def majority(f1: int, accuracy: int) -> float:
+    """The least share of the larger class with which F1, weighted by class size, prints `f1`."""
+    right, wrong = accuracy / 1e4, 1 - accuracy / 1e4
+    larger = np.linspace(right / 2, right, 4001)[1:]  # of the right rows
+    one, other = (2 * part / (2 * part + wrong) for part in (larger, right - larger))
+    share = np.maximum(np.maximum(larger, 0.5), (f1 / 1e4 - 5e-5 - other) / (one - other))
+    return float(share[share <= larger + wrong].min())
+
+
 def _scoring_facts(found: pl.DataFrame) -> dict[str, Any]:
-    """Whether tasks were scored on fewer rows, or in whole batches."""
+    """Whether tasks were scored on fewer rows, or in batches, and other forms of the digits."""
     few = fit_table(found).filter(pl.col("task").str.contains("promoter_all|no_tata|enhancers"))
     sizes = few.select("sizes found", "expected").rows()
-    batched = [row.card // _BATCH * _BATCH for row in ROWS]
+    whole, rest = zip(*(divmod(row.card, _BATCH) for row in ROWS), strict=True)
+    dropped = [_BATCH * count for count in whole]
+    means = [(count + 1) * math.lcm(_BATCH, one) for count, one in zip(whole, rest, strict=True)]
+    counted = lambda sizes: (
+        sum(row.accuracies_fit(n) for row, n in zip(ROWS, sizes, strict=True)),
+        sum(min(1.0, n / 1e4) ** 2 for n in sizes),
+    )
+    above = [row for row in ROWS if max(np.subtract(row.f1, row.accuracy)) > 0]
+    larger = {row: max(map(majority, row.f1, row.accuracy)) for row in above}
+    middle: Any = lambda pair: tuple(digits + 0.5 for digits in pair)  # of those that are cut to it
+    cut = {row: row._replace(f1=middle(row.f1), accuracy=middle(row.accuracy)) for row in ROWS}
+    sizes_cut = {row: sum(map(one.fits, range(_LEAST, row.card + 1))) for row, one in cut.items()}
+    tried = found.filter(kind="accuracy and F1")["task"]
     return {
         "excess": ", ".join(f"{number} sizes ({chance:.0f} expected)" for number, chance in sizes),
         "batch": _BATCH,
-        "batched": sum(row.accuracies_fit(n) for row, n in zip(ROWS, batched, strict=True)),
-        "batched_chance": sum(min(1.0, n / 1e4) ** 2 for n in batched),
+        "batched": counted(dropped),
+        "smaller": counted(means),
+        "weighted": len(above),
+        "majority": (min(larger.values()), max(larger.values())),
+        "cut": ", ".join(
+            f"{row.task} {number} ({row.expected():.1f} expected)"
+            for row, number in sizes_cut.items()
+            if number and row.task not in tried
+        ),
+        "uncut": ", ".join(row.task for row, number in sizes_cut.items() if not number),
+        "shared": max(
+            sum(row.accuracies_fit(n) for row in ROWS)
+            for n in range(_LEAST, max(row.card for row in ROWS) + 1)
+        ),
+        "guessed": sum(1e4 * share > max(row.accuracy) for row, share in larger.items()),
     }
