@@ -22,7 +22,7 @@ _FINETUNED: Schema = {"run": pl.String, "arm": pl.String, "task": pl.String}
 _FINETUNED |= {"seed": pl.Int64, "finetune_seed": pl.Int64}
 _CURVES = _FINETUNED | {"step": pl.Int64, "validation": pl.Float64, "test": pl.Float64}
 _RESULTS = _FINETUNED | {"kind": pl.String, "share": pl.Float64, "n_train": pl.Int64}
-_RESULTS |= {"step": pl.Int64, "rows": pl.Int64, "metric": pl.String}
+_RESULTS |= {"step": pl.Int64, "rows": pl.Int64, "collapsed": pl.Boolean, "metric": pl.String}
 _RESULTS |= {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 
 
@@ -160,13 +160,15 @@ def results(folders: Iterable[Path]) -> pl.DataFrame:
 
     Probes have a score for each subset of train rows, numbered by `finetune_seed`, and no `step`.
     `kind` is that of the run, `share` and `n_train` describe the train rows, `rows` counts test
-    rows. `low` and `high` are the 95% bootstrap interval over test rows, not over seeds.
+    rows, `collapsed` is as in `metrics`. `low` and `high` are the 95% bootstrap interval over test
+    rows, not over seeds.
     """
     rows = []
     for folder in folders:
         tags = _tags(folder, "kind")
         for labels, logits, facts in _scored(folder, tags["kind"]):
             row = tags | facts | {"rows": len(labels)}
+            row["collapsed"] = metrics.collapsed(labels, logits)
             edges = metrics.intervals(labels, logits)
             for metric, value in metrics.scores(labels, logits).items():
                 low, high = edges[metric]

@@ -110,6 +110,19 @@ def speed(curves: pl.DataFrame, first: str, second: str) -> Speed:
     return Speed(own, common, over, reached)
 
 
+def areas(curves: pl.DataFrame, first: str, second: str) -> np.ndarray:
+    """First minus second, (seeds,), in mean height of the curves over the common steps.
+
+    That is the normalised area under them, a mean over tasks and runs; seeds as in `speed`.
+    """
+    height = lambda runs, steps: np.trapezoid(runs, steps).mean(-1) / (steps[-1] - steps[0])
+    found = [
+        height(one, steps) - height(other, steps)
+        for steps, (one, other) in _by_task(curves, first, second, seed_unit(curves)[0])
+    ]
+    return np.mean(found or [np.zeros(0)], axis=0)
+
+
 def _by_task(
     curves: pl.DataFrame, first: str, second: str, unit: str
 ) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]:

@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike
 
 from birdiedna.training.metrics import METRICS, confusion, of_tables, predicted_classes
 
+#: Resamples of test rows in a bootstrap.
+RESAMPLES = 10_000
+
 
 def scores(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
     """Accuracy, F1 and Matthews correlation of the likeliest class, as `of_tables` defines them.
@@ -19,8 +22,25 @@ def scores(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
     return {metric: float(of_tables(table, metric)[0]) for metric in METRICS}
 
 
+def collapsed(labels: ArrayLike, probabilities: ArrayLike) -> bool:
+    """Whether a run has collapsed: it is reported, never dropped.
+
+    Its |MCC| is below 0.02, or it predicts nearly one class only: the entropy of the predicted
+    classes is below 0.1 bits, or a tenth of that of the labels if these are unequally common.
+    """
+    table = confusion(labels, predicted_classes(labels, probabilities), np.shape(probabilities)[1])
+    true, predicted = (_bits(table.sum(axis)) for axis in (1, 0))
+    return bool(abs(of_tables(table[None], "mcc")[0]) < 0.02 or predicted < 0.1 * min(1, true))
+
+
+def _bits(counts: np.ndarray) -> float:
+    """The entropy of classes with these counts."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log2(shares)).sum())
+
+
 def intervals(
-    labels: ArrayLike, probabilities: ArrayLike, seed: int = 0, resamples: int = 2000
+    labels: ArrayLike, probabilities: ArrayLike, seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[str, tuple[float, float]]:
     """95% percentile bootstraps of all metrics over test rows; errors as in `predicted_classes`.
 

@@ -21,7 +21,7 @@ from birdiedna.evaluation.learning_speed import Speed
 from birdiedna.evaluation.paper_scale import Scale
 from birdiedna.evaluation.paper_table import ARM_TITLES, TABLE_1
 from birdiedna.evaluation.scarcity import Scarcity
-from birdiedna.evaluation.scores import COLLAPSED, selection_bias
+from birdiedna.evaluation.scores import step_choices
 from birdiedna.evaluation.statistics import Gaps
 from birdiedna.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, VERDICTS
 
@@ -99,9 +99,9 @@ def failures(
     """
     late = rounds.filter(pl.col("end") > pl.col("end").max() / 2)["reward"].abs()
     unseen = ends(losses).filter(~pl.col("trained") & (pl.col("arm") == "ntp"))["last"]
-    mcc = results.filter(metric="mcc")["value"].abs()
+    collapsed = results.filter(metric="mcc")["collapsed"]
+    last, best = step_choices(curves)
     small = float(reward_model.reward(jnp.array(1.30), jnp.array(1.29)))
-    collapsed = int((mcc < COLLAPSED).sum())
     found = {
         "rewards of the second half smaller in size than that of a fall from 1.30 to 1.29 nats": (
             _number((late < small).mean(), ".0%")
@@ -109,10 +109,11 @@ def failures(
         "largest loss of the NTP arm on an objective it never saw, nats": (
             _number(unseen.max(), ".2f")
         ),
-        "fine-tuning runs that collapsed (|MCC| below 0.02)": f"{collapsed} of {len(mcc)}",
-        "what choosing the step on the test rows would have added, MCC": (
-            _number(selection_bias(curves), "+.3f")
+        "fine-tuning runs that collapsed (|MCC| below 0.02, or nearly one class predicted)": (
+            f"{collapsed.sum()} of {len(collapsed)}"
         ),
+        "what the last step would have added, MCC": _number(last, "+.3f"),
+        "what choosing the step on the test rows would have added, MCC": _number(best, "+.3f"),
     }
     return pl.DataFrame({"what": list(found), "this run": list(found.values())})
 

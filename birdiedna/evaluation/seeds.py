@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import scipy
 
 from birdiedna.data.names import quantity, sided
 from birdiedna.evaluation import statistics, verdicts
@@ -15,7 +16,8 @@ from birdiedna.evaluation.statistics import gaps, interval_text, sign_flip_p, t_
 
 Pair = tuple[str, str]
 _PAIRS: dict[str, Any] = {"first": pl.String, "second": pl.String, "tasks": pl.Int64}
-_PAIRS |= {"seeds": pl.Int64} | dict.fromkeys(("gap", "low", "high"), pl.Float64)
+_PAIRS |= {"seeds": pl.Int64}
+_PAIRS |= dict.fromkeys(("gap", "low", "high", "middle", "chance"), pl.Float64)
 _PAIRS |= dict.fromkeys(("ahead", "won", "lost"), pl.Int64)
 _PAIRS |= dict.fromkeys(("on average", "consistently"), pl.String)
 _TASKS: dict[str, Any] = dict.fromkeys(("first", "second", "task"), pl.String)
@@ -27,7 +29,9 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     """Compare each pair on the tasks and seeds that both arms have, from scores as for `gaps`.
 
     Columns: first, second; tasks, seeds: their numbers; gap: mean, with its 95% t interval over
-    seeds (low, high); ahead: tasks with a mean gap above 0; won, lost: tasks with a significant
+    seeds (low, high); middle: mean of the middle half of all gaps of a seed on a task (Agarwal et
+    al., 2021), where one task counts less; chance: how often such a gap is above 0 (0 counts half);
+    ahead: tasks with a mean gap above 0; won, lost: tasks with a significant
     gap, by `sign_flip_p` after Holm's correction; "on average", "consistently": the verdicts on
     "better", by the rules of `verdicts`. Pairs without common runs are left out.
     """
@@ -40,7 +44,8 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
         sure = np.sign(means) * (_holm(found.values) < 0.05)
         low, high = t_interval(found.values.mean(1))
         averaged = verdicts.on_average(found.values), verdicts.consistency(found.values).verdict
-        edges = means.mean(), low, high
+        middle = scipy.stats.trim_mean(found.values, 0.25, axis=None)
+        edges = means.mean(), low, high, middle, (1 + np.sign(found.values).mean()) / 2
         counts = (int(which.sum()) for which in (means > 0, sure > 0, sure < 0))
         sizes = found.values.shape[::-1]  # tasks, seeds
         rows.append((first, second, *sizes, *map(float, edges), *counts, *map(str, averaged)))

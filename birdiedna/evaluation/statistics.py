@@ -189,7 +189,11 @@ def mcc(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
 
 
 def resampled(
-    labels: np.ndarray, predicted: np.ndarray, classes: int, seed: int = 0, resamples: int = 2000
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    classes: int,
+    seed: int = 0,
+    resamples: int = metrics.RESAMPLES,
 ) -> np.ndarray:
     """MCC (models, resamples) of models on resampled test rows, the same for all models.
 

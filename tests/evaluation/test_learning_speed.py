@@ -76,6 +76,17 @@ def test_runs_that_never_reach_the_target_are_censored():
     assert not learning_speed.speed(curves((0.0, 1), (0.0, 1), seeds=1), "birdie", "ntp").reached
 
 
+def test_areas_are_mean_heights_over_the_common_steps():
+    level = lambda gap: curves((0.6, 500), (0.6, 500)).with_columns(
+        validation=pl.col("validation") + gap * (pl.col("arm") == "birdie")
+    )
+    assert learning_speed.areas(level(0.2), "birdie", "ntp") == pytest.approx([0.2] * 3)
+    assert learning_speed.areas(level(0.2), "ntp", "birdie") == pytest.approx([-0.2] * 3)
+    faster = learning_speed.areas(curves((0.6, 500), (0.6, 1000)), "birdie", "ntp")
+    assert faster == pytest.approx(0.6 * 500 / 8192, rel=0.05)  # between two exponentials
+    assert not learning_speed.areas(level(0).clear(), "birdie", "ntp").size
+
+
 def test_with_one_pretraining_seed_finetuning_seeds_are_the_unit():
     table = curves((0.6, 700), (0.6, 1000)).with_columns(seed=0, finetune_seed="seed")
     found = learning_speed.speed(table, "birdie", "ntp")

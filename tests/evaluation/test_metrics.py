@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from birdiedna.evaluation import frames, metrics, probabilities
+from birdiedna.evaluation import frames, metrics, probabilities, statistics
 from birdiedna.training.metrics import best_evaluation, of_tables
 
 
@@ -44,6 +44,34 @@ def test_interval_equals_that_of_resampled_rows(metric):
     values = [metrics.scores(labels[i], answers[i])[metric] for i in picks]
     assert low < metrics.scores(labels, answers)[metric] < high
     assert np.quantile(values, (0.025, 0.975)) == pytest.approx((low, high), abs=0.02)
+
+
+def test_bootstraps_over_rows_have_10_000_resamples():
+    labels, answers = np.array([0, 1] * 50), np.eye(2)[[0, 1, 1, 1] * 25]
+    assert statistics.resampled(labels, labels[None], 2).shape == (1, 10_000)
+    assert metrics.intervals(labels, answers) == metrics.intervals(labels, answers, 0, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("positive", "called", "right", "collapsed"),
+    [
+        (500, 500, 500, False),
+        (500, 0, 0, True),  # one class only
+        (500, 12, 12, True),  # nearly: 0.093 bits, MCC 0.11
+        (500, 14, 14, False),
+        (500, 500, 252, True),  # guessing: MCC 0.008
+        (10, 10, 10, False),  # a rare class, found
+        (10, 1, 1, False),
+        (10, 0, 0, True),
+    ],
+)
+def test_a_run_that_guesses_or_predicts_nearly_one_class_has_collapsed(
+    positive, called, right, collapsed
+):
+    labels = np.arange(1000) < positive
+    predicted = np.arange(1000) < right
+    predicted[positive : positive + called - right] = True
+    assert metrics.collapsed(labels.astype(int), np.eye(2)[predicted.astype(int)]) == collapsed
 
 
 @pytest.mark.parametrize(

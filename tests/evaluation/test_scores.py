@@ -51,7 +51,7 @@ def test_collapsed_runs_are_counted(tmp_path):
     rounds = pl.DataFrame({"end": [0, 1], "reward": [0.1, 0.1]})
     runs = frames.results([folder]), frames.curves([folder])
     table = paper_claims.failures(pl.DataFrame(steps), rounds, *runs)
-    assert table["this run"].to_list() == ["0%", "1.00", "1 of 1", "+0.000"]
+    assert table["this run"].to_list() == ["0%", "1.00", "1 of 1", "+0.000", "+0.000"]
 
 
 def test_interval_of_a_single_seed_is_null(tmp_path):
@@ -59,13 +59,14 @@ def test_interval_of_a_single_seed_is_null(tmp_path):
     assert scores.result_table(frames.results([folder]))["over seeds"].to_list() == [None]
 
 
-def test_selection_bias_is_the_gain_from_choosing_steps_on_test_rows(folders, results):
+def test_the_last_step_and_the_best_on_test_rows_are_compared_with_the_chosen_one(folders, results):
     curves = frames.curves(folders)
-    best = curves.group_by("run").agg(best=pl.col("test").max())
+    best = curves.group_by("run").agg(best=pl.col("test").max(), last=pl.col("test").last())
     used = results.filter(metric="mcc").join(best, on="run")
     added = used["best"] - used["value"]
     assert used.height == len(folders) and (added >= 0).all() and added.max() > 0
-    assert scores.selection_bias(curves) == pytest.approx(added.mean())
+    last = (used["last"] - used["value"]).mean()
+    assert last != 0 and scores.step_choices(curves) == pytest.approx((last, added.mean()))
 
 
 def test_table_1_keeps_its_14_rows_and_explains_empty_ones(results):
@@ -115,4 +116,4 @@ def test_frames_without_runs_keep_columns_and_types(folders, results):
     none = scores.beaten_text(no_results, pl.DataFrame([], BASELINES), scores.FAIR)
     assert none.startswith("No task was run")
     assert not statistics.gaps(no_results, "birdie", "ntp").tasks
-    assert math.isnan(scores.selection_bias(no_curves))
+    assert all(map(math.isnan, scores.step_choices(no_curves)))

@@ -50,6 +50,11 @@ def test_gain_on_every_task_and_seed_is_supported():
     gaps[:, 1] -= 0.05
     mixed = seeds.compared(scores(gaps), PAIR).row(0, named=True)
     assert (mixed["won"], mixed["lost"]) == (12, 1)
+    assert mixed["chance"] == pytest.approx((gaps > 0).mean())
+    gaps[:, 0] = 5  # one large win
+    middle = np.sort(gaps.ravel())[35:-35].mean()
+    assert seeds.compared(scores(gaps), PAIR)["middle"].to_list() == pytest.approx([middle])
+    assert seeds.compared(scores(np.zeros((3, 2))), PAIR)["chance"].to_list() == [0.5]
 
 
 def test_finetunings_of_a_single_checkpoint_are_one_seed():
