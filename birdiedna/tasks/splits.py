@@ -2,20 +2,23 @@
 
 `assign` assigns files to splits; `carve` splits rows that have no file. Rows are related if they
 have the same sequence on either strand, if the coordinates in their names overlap or, without
-coordinates, if they share a long stretch of bases.
+coordinates, if they share a long stretch of bases, or a half of short rows.
 """
 
+import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import scipy
 
+from birdiedna import vocab
 from birdiedna.data import intervals, words
 from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import HELD_OUT
 from birdiedna.data.intervals import Intervals, covered, of_names, place
-from birdiedna.data.labelled import Labelled, either_strand, take
+from birdiedna.data.labelled import Labelled, either_strand, sequences, take
 from birdiedna.data.names import listed, quantity
 
 #: Name of a row of a table with a column of chromosomes but without coordinates.
@@ -223,13 +226,34 @@ Links = tuple[np.ndarray, np.ndarray]
 def _relatives(rows: Labelled, places: Intervals | None) -> tuple[Links, str, str]:
     """Return which rows are related; in words, which rows are for sure, and how those found are."""
     if places is None:
-        width = min(_WORDS, max(1, (int(np.median(rows.lengths)) - words.WORD) // 4))
-        surely = f"share {width + words.WORD - 1} bases"
-        return words.stretches(rows.tokens, width), surely, f"share {words.WORD} bases or more with"
+        usual = int(np.median(rows.lengths))
+        width = min(_WORDS, max(1, (usual - words.WORD) // 4))
+        links, bases = words.stretches(rows.tokens, width), width + words.WORD - 1
+        least, surely = words.WORD, f"share {bases} bases"
+        if usual // 2 < bases:  # a letter that is changed in the middle leaves no stretch
+            by_chance = math.ceil(math.log(len(rows.labels), 4)) + 3
+            least, surely = min(least, by_chance), f"{surely} or a half"
+            (found, keys), (more, halves) = links, _halves(rows, by_chance)
+            links = np.append(found, more), np.append(keys, halves)
+        return links, surely, f"share {least} bases or more with"
     starts, ends = _line(places)
     order = np.argsort(starts)
     apart = starts[order][1:] >= np.maximum.accumulate(ends[order])[:-1]
     return (order, np.cumsum(np.append(False, apart))), "overlap", "overlap"
+
+
+def _halves(rows: Labelled, least: int) -> Links:
+    """Return keys of the first and last `least` or more bases, a half, of rows without N there."""
+    found: list[tuple[int, int]] = []
+    both = zip(sequences(rows), sequences(rows, reverse_complement=True), strict=True)
+    for row, (ahead, back) in enumerate(both):
+        half = len(ahead) // 2
+        ends = (ahead[:half], back[-half:]), (ahead[-half:], back[:half])
+        for end in map(min, ends) if half >= least else ():
+            if vocab.N not in end:
+                key = hashlib.blake2b(end, digest_size=8).digest()
+                found.append((row, int.from_bytes(key)))
+    return np.array([r for r, _ in found], np.int64), np.array([k for _, k in found], np.uint64)
 
 
 def _components(count: int, *links: Links) -> np.ndarray:

@@ -113,7 +113,20 @@ def test_without_coordinates_rows_that_share_a_stretch_stay_together(length, shi
     )
     train, validation, how = splits.carve(rows([""] * 300, [0, 1] * 150, kin))
     assert shared(train, validation, bases) == 0 and 15 <= len(validation.labels) <= 45
-    assert re.fullmatch(rf"{DRAWN}; rows that share \d+ bases stay together", how)
+    said = r"\d+ bases" if length == 200 else "37 bases or a half"
+    assert re.fullmatch(f"{DRAWN}; rows that share {said} stay together", how)
+
+
+@pytest.mark.parametrize("length", [24, 25, 40, 61, 62, 75, 90, 91, 99, 130, 200])
+def test_rows_with_one_letter_changed_stay_together(length):
+    pool = different(0, 200, length)
+    at = [length // 2 + i % 3 - 1 for i in range(200)]  # the middle, where it is hardest to see
+    turn = [t[:i] + "CGTA"["ACGT".index(t[i])] + t[i + 1 :] for t, i in zip(pool, at, strict=True)]
+    turn[::2] = map(revcomp, turn[::2])
+    data = rows([f"{i}" for i in range(400)], [0, 1] * 200, [*pool, *turn])
+    train, validation, how = splits.carve(data)
+    pair = lambda part: {int(name) % 200 for name in part.names}
+    assert not pair(train) & pair(validation) and len(validation.labels) == 40
 
 
 def test_a_large_group_of_related_rows_is_not_drawn_for_one_of_its_classes():
