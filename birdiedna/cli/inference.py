@@ -15,6 +15,7 @@ import polars as pl
 from tqdm import tqdm
 
 from birdiedna import vocab
+from birdiedna.cli.parser import options
 from birdiedna.data import cache, fasta, files
 from birdiedna.data.names import meant, quantity
 from birdiedna.experiments import models
@@ -37,13 +38,8 @@ def predict(given: argparse.Namespace) -> int:
     """`birdiedna predict`."""
     _begin(given)
     notes = Counter[str]()
-    frames = predicting.predict(
-        given.run,
-        _records(given, notes),
-        both_strands=given.both_strands,
-        long=given.long,
-        rows=given.rows,
-    )
+    how = options(given, "both_strands", "long", "rows")
+    frames = predicting.predict(given.run, _records(given, notes), **how)
     return _write(frames, given.out, "sequences", notes)
 
 
@@ -52,16 +48,8 @@ def embed(given: argparse.Namespace) -> int:
     _begin(given)
     model = models.load(given.model)
     notes = Counter[str]()
-    frames = embedding.embed(
-        model,
-        _records(given, notes),
-        per_base=given.per_base,
-        pooling=given.pooling,
-        layer=given.layer,
-        both_strands=given.both_strands,
-        long=given.long,
-        rows=given.rows,
-    )
+    how = options(given, "per_base", "pooling", "layer", "both_strands", "long", "rows")
+    frames = embedding.embed(model, _records(given, notes), **how)
     return _write(frames, given.out, "bases" if given.per_base else "sequences", notes)
 
 

@@ -590,6 +590,11 @@ VERBS = {
 # fmt: on
 
 
+def options(given: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return the values of options by name, for functions whose arguments have the same names."""
+    return {name: getattr(given, name) for name in names}
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `birdiedna`."""
     raw = argparse.RawDescriptionHelpFormatter

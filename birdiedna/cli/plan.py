@@ -6,7 +6,7 @@ also reads FASTA and tables.
 
 import argparse
 
-from birdiedna.cli.parser import parser
+from birdiedna.cli.parser import options, parser
 from birdiedna.data.names import quantity, shell
 from birdiedna.experiments import collect as results
 from birdiedna.experiments import plan as plans
@@ -23,16 +23,8 @@ def prepare(given: argparse.Namespace) -> int:
     if summary := profiles.summary(profiles.profile(given.profile, given.changes)):
         print(summary)
     source = sources.Sources(given.genome, validation=given.validation, reading=reading(given))
-    plan = preparing.prepare(
-        given.out,
-        given.profile,
-        source,
-        tasks=given.tasks,
-        arms=given.arms,
-        seeds=given.seeds,
-        finetune_seeds=given.finetune_seeds,
-        changes=given.changes,
-    )
+    how = options(given, "tasks", "arms", "seeds", "finetune_seeds", "changes")
+    plan = preparing.prepare(given.out, given.profile, source, **how)
     size = sum((plan.folder / name).stat().st_size for name in plan.sums)
     folder = shell(str(plan.folder))
     print(f"{plan.folder}: {quantity(len(plan.runs), 'runs')}, {size / 1e6:.3g} MB of data")
@@ -57,17 +49,10 @@ def work(given: argparse.Namespace) -> int:
     """`birdiedna plan work`."""
     progress.check_tracker(given.track)
     plans.place_weights(given.folder, given.weights)
+    how = options(given, "only", "device", "shard_state")
     with stop.watch(given.budget_minutes) as ask:
         try:
-            plans.work(
-                given.folder,
-                ask,
-                only=given.only,
-                device=given.device,
-                part=given.shard,
-                shard_state=given.shard_state,
-                tracker=given.track,
-            )
+            plans.work(given.folder, ask, part=given.shard, tracker=given.track, **how)
         finally:
             print(plans.text(plans.read(given.folder), each=False))
     return 0

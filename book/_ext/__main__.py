@@ -15,7 +15,7 @@ from pathlib import Path
 
 from birdiedna.cli import COLLECT_LESS
 from birdiedna.cli.main import mistake
-from birdiedna.cli.parser import parser
+from birdiedna.cli.parser import options, parser
 from birdiedna.data import files
 from birdiedna.training.stop import Stopped
 from book._ext import build, keys, layout, lifetime
@@ -119,7 +119,7 @@ def _hashed(paths: Iterable[Path], *lines: str) -> str:
 def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     """The order of a command line, and whether to render pages."""
     asked = parser().parse_args(["book", *(sys.argv[1:] if argv is None else argv)])
-    own = {name: getattr(asked, name) for name in _PARAMETERS}
+    own = options(asked, *_PARAMETERS)
     own["changes"] = " ".join(text.replace(" ", "") for text in asked.changes)
     own["profile"] = asked.profile * (asked.profile != "quick")
     own = {name: value for name, value in own.items() if value not in ("", None)}
@@ -134,16 +134,8 @@ def parsed(argv: Sequence[str] | None) -> tuple[Order, bool]:
     if profile.endswith(".json"):
         profile = str(files.expanded(profile).resolve())
     only = tuple(Path(name).stem for name in asked.only)
-    order = Order(
-        profile,
-        given,
-        only,
-        force=asked.force,
-        keep_going=asked.keep_going,
-        dry_run=asked.dry_run,
-        at_once=asked.at_once,
-    )
-    return order, not asked.no_pages
+    how = options(asked, "force", "keep_going", "dry_run", "at_once")
+    return Order(profile, given, only, **how), not asked.no_pages
 
 
 def _from_anywhere(text: str) -> str:
