@@ -117,7 +117,8 @@ def _turned(name: str, array: np.ndarray) -> np.ndarray:
 def to_config(config: ModelConfig, slots: int) -> dict[str, Any]:
     """`config.json` of a `LlamaForCausalLM`; `slots` is the length of the longest row."""
     scaling: dict[str, Any] = {"rope_type": "llama3" if config.rope_scaling else "default"}
-    scaling |= dict(zip(_SCALING, config.rope_scaling, strict=False))
+    values = (*config.rope_scaling[:3], *map(int, config.rope_scaling[3:]))
+    scaling |= dict(zip(_SCALING, values, strict=False))
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",

@@ -3,7 +3,8 @@
 Its vocabulary is cut to ours, because rows of words cost memory and time and are never read. Bases,
 N, `<start>` and `<eos>` keep the rows of their letters and of begin and end of text. All other
 tokens start at the mean of the trained rows plus noise, so that no two are equal (our choice: a
-text model's reserved rows are untrained, and equal rows would hardly diverge).
+text model's reserved rows are untrained, and equal rows would hardly diverge), and no longer or
+shorter than the rows of the letters.
 """
 
 import hashlib
@@ -124,7 +125,7 @@ def _cut(array: np.ndarray, rows: dict[int, int], trained: np.ndarray, seed: int
     kept = array[list(rows.values())].astype(np.float32)
     noise = np.random.default_rng(seed).standard_normal((vocab.SIZE, array.shape[1]), np.float32)
     made = (mean + NOISE * deviation * noise).astype(np.float32)
-    norms, like = np.linalg.norm(made, axis=1), np.linalg.norm(kept, axis=1)
+    norms, like = np.linalg.norm(made, axis=1), np.linalg.norm(kept[: len(_LLAMA_3)], axis=1)
     made *= (np.clip(norms, like.min(), like.max()) / norms)[:, None]
     made[list(rows)] = kept
     return made

@@ -92,6 +92,10 @@ def test_frequencies_are_those_that_transformers_takes_from_two_spellings():
         {"rope_theta": 5e5, "rope_parameters": {k: own[k] for k in own if k != "rope_theta"}},
     ):
         assert llama.from_config(given | spelled)[0] == SIZES
+    written = llama.to_config(SIZES, 100)["rope_parameters"]
+    assert {name: (value, type(value)) for name, value in written.items()} == {
+        name: (value, type(value)) for name, value in own.items()
+    }
 
 
 def test_weights_that_are_not_finite_are_refused():

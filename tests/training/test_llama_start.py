@@ -38,8 +38,8 @@ def test_bases_keep_the_rows_of_their_letters_and_new_rows_all_differ(folder):
     assert np.array_equal(start.net.head.kernel[...], rows.T), "tied there, and equal at the start"
     assert rows.shape == (vocab.SIZE, 32) and len(np.unique(rows.round(4), axis=0)) == vocab.SIZE
     norms = np.linalg.norm(rows, axis=1)
-    kept = norms[[vocab.START, vocab.EOS, vocab.A, vocab.C, vocab.G, vocab.T, vocab.N]]
-    assert norms.min() >= kept.min() - 1e-5 and norms.max() <= kept.max() + 1e-5
+    letters, made = norms[vocab.A : vocab.N + 1], np.delete(norms, [vocab.START, vocab.EOS])
+    assert made.min() >= letters.min() - 1e-5 and made.max() <= letters.max() + 1e-5
     cosine = rows[vocab.C] @ rows[vocab.T] / np.linalg.norm(rows[[vocab.C, vocab.T]], axis=1).prod()
     assert start.notes["CT"] == pytest.approx(cosine, abs=1e-3)
     again, other = (llama_start.read(folder, seed).net.embedding[...] for seed in (0, 1))
@@ -66,6 +66,7 @@ def test_llama_3_needs_no_tokenizer_file(folder):
     (folder / "tokenizer.json").unlink()
     words = np.random.default_rng(0).standard_normal((128_256, 32)).astype(np.float32)
     words[128_002:] = 1e6  # of reserved tokens, which were not trained
+    words[128_001] /= 100  # new rows are as long as those of letters, not as the ends
     arrays, files = tensors.read_folder(folder)
     for file in (*files, folder / "model.safetensors.index.json"):
         file.unlink()
@@ -78,6 +79,8 @@ def test_llama_3_needs_no_tokenizer_file(folder):
     letters = {"A": 32, "C": 34, "G": 38, "T": 51, "N": 45, "<start>": 128_000, "<eos>": 128_001}
     for ours, token in letters.items():
         assert np.array_equal(rows[vocab.NAMES.index(ours)], words[token])
+    norms = np.linalg.norm(np.delete(rows, vocab.EOS, axis=0), axis=1)
+    assert norms.min() > 0.99 * np.linalg.norm(rows[vocab.A : vocab.N + 1], axis=1).min()
     assert np.abs(rows).max() < 100
 
 
