@@ -121,13 +121,13 @@ def stages(
     }
 
 
-def products(side: int) -> float:
-    """FLOP/s of all devices at bfloat16 products of square matrices."""
-    x = jax.random.normal(jax.random.key(0), (side, side), jnp.bfloat16)
+def products(side: int, dtype: jnp.dtype = BF16) -> float:
+    """FLOP/s of all devices at products of square matrices."""
+    x = jax.random.normal(jax.random.key(0), (side, side), dtype)
 
     @jax.jit
     def ten(x: jax.Array) -> jax.Array:
-        return jax.lax.fori_loop(0, 10, lambda _, y: (x @ y) * jnp.bfloat16(side**-0.5), x)
+        return jax.lax.fori_loop(0, 10, lambda _, y: (x @ y) * dtype.type(side**-0.5), x)
 
     return jax.device_count() * 10 * 2 * side**3 / timed(lambda _: ten(x), 5).median()
 

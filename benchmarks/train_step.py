@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.accelerator import products
 from benchmarks.results import ROOT, Row, machine_seconds
 from birdiedna.model import llama
 from birdiedna.model.transformer import ModelConfig, Transformer
@@ -39,10 +40,20 @@ _TX = optimizer.optimizer(optimizer.OptimizerConfig(peak=1e-3, final=1e-3, warmu
 
 
 def rows(quick: bool = False) -> list[Row]:
-    """Milliseconds of a step, and our speed over theirs, by type and length."""
-    lengths, pairs = ((64,), 2) if quick else ((512, 1024), 9)
+    """Milliseconds of a step, and our speed over theirs, by type and length.
+
+    Before and after, the speed of a plain matrix product: whether the machine stayed as fast, and
+    how fast it is beside others.
+    """
+    lengths, pairs, side = ((64,), 2, 64) if quick else ((512, 1024), 9, 2048)
     cases = [(compute, length) for compute in TARGETS for length in lengths]
-    return [row for case in cases for row in _compared(*case, pairs)]
+    first = _product(side, "before")
+    return [first, *(r for case in cases for r in _compared(*case, pairs)), _product(side, "after")]
+
+
+def _product(side: int, when: str) -> Row:
+    speed = products(side, jnp.dtype("float32")) / 1e9
+    return Row("train_step", f"matrix product {when}, {side}³", speed, "GFLOP/s", best="more")
 
 
 class Ours:

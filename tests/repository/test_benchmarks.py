@@ -236,8 +236,10 @@ def test_the_comparison_refuses_another_model_and_times_the_same_one(monkeypatch
     monkeypatch.setattr(train_step, "SIZES", replace(train_step.SIZES, **sizes))
     value = {row.what: row.value for row in train_step.rows(quick=True)}
     assert list(value) == [
+        "matrix product before, 64³",
         *[f"{who}, float32, 4 x 64" for who in ("torch", "ours", "torch.compile")],
         *[f"ours over {who}, float32, 4 x 64" for who in ("torch", "torch.compile")],
+        "matrix product after, 64³",
     ]
     assert all(seconds > 0 for seconds in value.values())
     monkeypatch.setattr(train_step, "TARGETS", {"bfloat16": 1.0})  # of which there is one peer
