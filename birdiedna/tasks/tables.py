@@ -160,7 +160,7 @@ def by_part(path: Path, texts: Sequence[Text]) -> dict[str, list[int]]:
         wrong = [f"{t.place}: split {t.part[:40]!r}" for t, part in zip(texts, named) if not part]
         raise ValueError(
             f"{path}, {listed(wrong)}; write {', '.join(SPLITS)} in every row, or rename the "
-            "column to split the rows anew"
+            "column to split the rows again"
         )
     return {
         part: [i for i, own in enumerate(named) if own == part] for part in SPLITS if part in named
@@ -233,10 +233,9 @@ def _fasta(path: Path) -> list[Text]:
     fields = [[field.strip(BLANKS) for field in header.split("|")] for header, *_ in records]
     divided = all(len(own) > 2 and own[-1].lower() in PART_OF for own in fields)
     return [
-        Text(
-            "".join(lines), _composed(own[-2 if divided else -1]), header, place, own[-1] * divided
-        )
+        Text("".join(lines), _composed(label) or None, header, place, own[-1] * divided)
         for (header, place, lines), own in zip(records, fields, strict=True)
+        for label in [own[-2 if divided else -1]]
     ]
 
 

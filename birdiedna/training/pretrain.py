@@ -62,14 +62,14 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        counts, most = (1, 2**31 - 1), (1, 2**20)
+        check_ranges(self, steps=counts, chunk_steps=counts, microbatches=counts)
+        check_ranges(self, slots=most, rows=most, evaluation_rows=most)
         if isinstance(self.director, Birdie) and self.director.warmup_steps >= self.steps:
             raise ValueError(
                 f"the director's warm-up of {self.director.warmup_steps:,} steps is as long as the "
                 f"run of {self.steps:,}; shorten it, or take a fixed mixture"
             )
-        counts, most = (1, 2**31 - 1), (1, 2**20)
-        check_ranges(self, steps=counts, chunk_steps=counts, microbatches=counts)
-        check_ranges(self, slots=most, rows=most, evaluation_rows=most)
         if self.model.vocabulary < vocab.SIZE:
             raise ValueError(
                 f"vocabulary {self.model.vocabulary} is smaller than the {vocab.SIZE} ids in use"

@@ -101,7 +101,7 @@ BROKEN_FNA = {
     "word": (b">a|0\nACGT\n>b|x\nAC\n", r"record 2 \(line 3\): label is 'x'; .*0..31"),
     "1.0": (b">a|0\nACGT\n>b|1.0\nAC\n", r"record 2 .*label is '1.0'"),
     "negative": (b">a|0\nACGT\n>b|-1\nAC\n", r"record 2 .*label is '-1'"),
-    "nothing after the bar": (b">a|0\nACGT\n>b|\nAC\n", r"record 2 .*label is ''"),
+    "nothing after the bar": (b">a|0\nACGT\n>b|\nAC\n", r"record 2 .*label is missing; add it"),
     "text before the first header": (b";x\nAC\n>b|1\nAC\n", "line 2: text before the first"),
     "some Mac line ends": (FNA + b">c|0\rAC\r>d|1\nAC\n", "line 6: lines end in CR only"),
     "Mac line ends": (FNA.replace(b"\n", b"\r"), "lines end in CR only"),
