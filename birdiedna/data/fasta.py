@@ -212,8 +212,10 @@ def count(notes: dict[str, int], letters: bytes, tokens: np.ndarray) -> None:
 def changes(notes: Mapping[str, int]) -> list[str]:
     """Return what reading changed as lines, from the notes of a genome."""
     codes = sorted(set(notes) - {"bases", "lower_case", "empty_contigs", "N", "U"})
+    lower, bases = notes.get("lower_case", 0), notes.get("bases")
+    share = f" ({lower / bases:.1%})" if bases else ""
     counts = {
-        "bases in lower case, read as upper case": notes.get("lower_case", 0),
+        f"bases in lower case{share}, read as upper case": lower,
         "U, read as T": notes.get("U", 0),
         f"ambiguity codes ({', '.join(f'{c} {notes[c]:,}' for c in codes)}), read as N": sum(
             notes[code] for code in codes

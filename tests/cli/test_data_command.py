@@ -70,7 +70,7 @@ def test_check_measures_each_contig_and_says_which_profiles_can_use_it(tmp_path,
     out = said("data", "check", written(tmp_path, text))
     rows = [line.split() for line in out.splitlines()]
     assert ["one", "4,402", "2", "3,600"] in rows and ["three", "100", "0", "100"] in rows
-    assert "80 bases in lower case, read as upper case\n  20 U, read as T\n" in out
+    assert "80 bases in lower case (1.4%), read as upper case\n  20 U, read as T\n" in out
     assert "rows of 1,024 bases (eighth, paper): " in out and "(profile quick)" in out
 
 

@@ -60,7 +60,7 @@ def test_u_becomes_t_ambiguity_codes_n_and_notes_count_all_that_was_found(tmp_pa
     counts = {"bases": 32, "lower_case": 15, "empty_contigs": 1, "N": 3}
     assert found.notes == counts | dict.fromkeys(codes, 2)
     assert fasta.changes(found.notes) == [
-        "15 bases in lower case, read as upper case",
+        "15 bases in lower case (46.9%), read as upper case",
         "2 U, read as T",
         "20 ambiguity codes (B 2, D 2, H 2, K 2, M 2, R 2, S 2, V 2, W 2, Y 2), read as N",
         "1 empty contig",
