@@ -233,7 +233,7 @@ def _write(folder: Path, task: str, train: Sequence[Row], test: Sequence[Row]) -
 def settle(source: Path, folder: Path) -> Iterator[dict[str, Any]]:
     """Validation scores of every protocol of fine-tuning, with a seed that is not compared.
 
-    No test row is read: rows are of chrX, the first 60 % by position for training, the others for
+    No test row is read: rows are of chrX, the first 60% by position for training, the others for
     validation. The rate is constant, so one run also shows fewer steps.
 
     Args:

@@ -16,7 +16,7 @@ from birdiedna.training import run_folder
 #: Steps of the evaluations, and rows of validation.
 STEPS = np.arange(0, 8193, 1024)
 VALIDATION_ROWS = 400
-#: Steps in which a curve covers 63 % of the way.
+#: Steps in which a curve covers 63% of the way.
 PACE = 1_500.0
 BASES = 3_117_292_070
 

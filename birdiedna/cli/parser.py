@@ -55,7 +55,7 @@ _FINETUNE_EXAMPLES = """examples:
   birdiedna finetune --tasks my.csv --sequence-column dna --label-column class --labels no=0,yes=1
 """
 _PROBE = """Score the frozen features of a model: a logistic regression on the mean over the bases
-of each sequence, fitted to 1, 5, 25 and 100 % of the train rows (five draws of each smaller share)
+of each sequence, fitted to 1, 5, 25 and 100% of the train rows (five draws of each smaller share)
 and scored on the test rows. The same model with random weights is scored for comparison: a probe
 that does no better shows no effect of pre-training.
 """
@@ -347,7 +347,7 @@ def _device(usual: str) -> Argument:
 
 def _validation(such_as: str) -> Argument:
     return _arg("--validation CONTIGS", f"contigs for the held-out loss, such as {such_as} or "
-        "chr8:1-5000000; default: chr8, else 5 to 10 %% of the bases")
+        "chr8:1-5000000; default: chr8, else 5 to 10%% of the bases")
 
 
 def _arm(arms: tuple[str, ...]) -> Argument:

@@ -210,7 +210,7 @@ def _scores(folder: Path, rows: Task) -> str:
     same = np.array_equal(rows.test.labels, labels)  # stored results may be of other rows
     predictions = _baselines(rows) if same else {}
     which = "f1 of class 1" if logits.shape[1] == 2 else "f1 the mean over classes"
-    lines = [f"{title} (95 % intervals over rows; {which}):"]
+    lines = [f"{title} (95% intervals over rows; {which}):"]
     others = {who: metrics.scores(labels, found) for who, found in predictions.items()}
     edges = metrics.intervals(labels, logits)
     for name, value in metrics.scores(labels, logits).items():

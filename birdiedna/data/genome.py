@@ -378,11 +378,11 @@ _LEAST, _MOST = 0.05, 0.1
 def default_validation(
     genome: Genome, usual: Sequence[str], held_out: Sequence[str] = HELD_OUT, least: int = 0
 ) -> tuple[str, ...]:
-    """Choose contigs for the held-out loss: the usual ones, or 5 to 10 % of the bases.
+    """Choose contigs for the held-out loss: the usual ones, or 5 to 10% of the bases.
 
     The usual ones are chosen if they exist and contain at most half of the bases. Otherwise the
-    last contig with at least 5 % of the bases is chosen, or its end if it has more than 10 %; if no
-    contig is that long, the longest ones until they have 5 %. N and held-out contigs do not count.
+    last contig with at least 5% of the bases is chosen, or its end if it has more than 10%; if no
+    contig is that long, the longest ones until they have 5%. N and held-out contigs do not count.
     In a small genome at least `least` bases are chosen, but at most half of a contig. ValueError
     if, N and held-out contigs aside, there are not more than `least` bases.
     """

@@ -196,7 +196,7 @@ def random_actions(key: Array, count: int, n: int) -> Array:
 
 
 def explore(key: Array, classes: tuple[int, ...]) -> Array:
-    """A random action (n,): one or two classes, split at random; 0.5 % for all others ([C26])."""
+    """A random action (n,): one or two classes, split at random; 0.5% for all others ([C26])."""
     count, pick, between, within = jax.random.split(key, 4)
     index = np.unique(classes, return_inverse=True)[1]
     member = jnp.asarray(index == np.arange(index.max() + 1)[:, None])  # (classes, n)
@@ -351,6 +351,6 @@ def ul2r(classes: tuple[int, ...]) -> Fixed:
     """A mixture like UL2R's over BirdieDNA's seven objectives.
 
     UL2R (Tay et al. 2022, U-PaLM): half prefix LM, a quarter each regular and extreme infilling
-    (recalled, not checked). Our choice: infilling 50 %/3 in place of the regular 15 %/3.
+    (recalled, not checked). Our choice: infilling 50%/3 in place of the regular 15%/3.
     """
     return Fixed((0.25, 0.25, 0.5, 0.0, 0.0, 0.0, 0.0), classes)

@@ -141,7 +141,7 @@ class Agreement(NamedTuple):
         if np.isnan(self.low):
             return f"{text}, too few for an interval"
         edges = f"{self.low:+.2f} to {self.high:+.2f}"
-        text += f" (95 % interval {edges} if rounds were independent)"
+        text += f" (95% interval {edges} if rounds were independent)"
         if self.low > 0:
             return f"{text}: higher predictions went with higher rewards"
         if self.high < 0:
@@ -174,7 +174,7 @@ CLAIMS = {
     ),
     "better": (
         "a “slight, but present, improvement”",
-        "Table 1: mean gap {0[mean]:+.2f} points of accuracy (95 % interval over tasks "
+        "Table 1: mean gap {0[mean]:+.2f} points of accuracy (95% interval over tasks "
         "{0[low]:+.2f} to {0[high]:+.2f})",
     ),
     "faster": ("reaches accuracy “significantly faster”", "no experiment: one sentence"),

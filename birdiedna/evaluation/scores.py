@@ -110,7 +110,7 @@ PROBE_LINE = "  {:28s}{:14s}{:>8,} rows{:8.3f}".format
 
 def probe_report(probed: pl.DataFrame) -> str:
     """`by_share` as text; shares of as many rows are one line."""
-    lines = ["MCC on test rows: mean over draws of train rows (widest 95 % over test rows)"]
+    lines = ["MCC on test rows: mean over draws of train rows (widest 95% over test rows)"]
     for row in by_share(probed).iter_rows(named=True):
         line = PROBE_LINE(row["task"], row["arm"], row["n_train"], row["mean"])
         lines.append(f"{line}  [{row['low']:.3f}, {row['high']:.3f}]")

@@ -185,7 +185,7 @@ CLAIMS = {
     "faster": Claim(
         speeds,
         lambda found: verdicts.faster(*found),
-        _NONE | {"+0.03, same speed": uniform(0.03), "+0.03, 10 % slower": uniform(0.03, 0.9)},
+        _NONE | {"+0.03, same speed": uniform(0.03), "+0.03, 10% slower": uniform(0.03, 0.9)},
         {f"{up:.1f} times as fast": Truth(speed_up=up) for up in (1.1, 1.2, 1.5)},
         axis=-1,
         share=1 / 40,  # curves are costly

@@ -538,5 +538,5 @@ def answer(found: Gaps, first: str, second: str) -> str:
         "equivalent": f"did not beat {other} here: they are within ±{band:g} MCC",
         "inconclusive": f"did not beat {other} here, nor was it clearly worse",
     }[whole["outcome"]]
-    text = f"{one} {end} ({gap}, 95 % interval over {found.over} {edges})"
+    text = f"{one} {end} ({gap}, 95% interval over {found.over} {edges})"
     return and_without_one(text[0].upper() + text[1:], found)

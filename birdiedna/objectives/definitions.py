@@ -3,8 +3,8 @@
 An objective is a frozen dataclass. `sizes(window)` gives the tokens of its row in plain Python, so
 that all shapes are known before compilation; calling it with a key draws the spans. Rows of W bases
 always have the same number of corrupted bases and of spans; only infilling varies the spans by one,
-where a fixed number would miss the mean span by over 1 %. At 1,024 slots, rates and mean spans are
-within 1 % of the settings; short rows round more coarsely.
+where a fixed number would miss the mean span by over 1%. At 1,024 slots, rates and mean spans are
+within 1% of the settings; short rows round more coarsely.
 """
 
 import math
@@ -78,7 +78,7 @@ class Infilling:
     def counts(self, window: int) -> tuple[int, int, float]:
         """Bases corrupted, the largest number of spans, and the probability of one span fewer.
 
-        The number of spans, at least one, is fixed if rounding keeps the mean span within 1 % of
+        The number of spans, at least one, is fixed if rounding keeps the mean span within 1% of
         `mean_span`; else it is drawn, so that its expectation gives exactly `mean_span`.
 
         Raises:
@@ -131,7 +131,7 @@ class Infilling:
 
 @dataclass(frozen=True)
 class PrefixLM:
-    """Continue a bidirectional prefix: `rate` of the window (paper: 75 %)."""
+    """Continue a bidirectional prefix: `rate` of the window (paper: 75%)."""
 
     rate: float = 0.75
     token: int | None = vocab.objective_id("prefix_lm_75")
@@ -215,7 +215,7 @@ class Deshuffling:
 
 @dataclass(frozen=True)
 class Autoencoding:
-    """Rebuild a window with masked spans and shuffled pieces (paper: 30 % masked, BART-like).
+    """Rebuild a window with masked spans and shuffled pieces (paper: 30% masked, BART-like).
 
     Every span becomes one `<mask>`; a share `shuffled` of the other pieces change places. Mean
     span 3 is our choice, because it is the default of BART and of the official code.
@@ -253,7 +253,7 @@ class Autoencoding:
 class SelectiveCopying:
     """Retrieve spans of the context, each queried by the bases before and after it.
 
-    Paper: 15 % of the text as spans. Our choices, because short delimiters recur in DNA: spans of
+    Paper: 15% of the text as spans. Our choices, because short delimiters recur in DNA: spans of
     at least 8 bases, mean 16.25 (7 of them fill a row of 1,024), queried by 12 bases before and 6
     after. Of `placements` drawn, the one with the fewest ambiguous queries is used. The context
     comes first in a share `context_first` of rows, the queries in the others.
@@ -344,8 +344,8 @@ class MaskedTokens:
     """Predict hidden bases in place, from both sides (MLM), as BERT and most DNA models do.
 
     As in BERT (Devlin et al., 2019), the Nucleotide Transformer and Caduceus, `rate` of the bases
-    are predicted; of these, 80 % are `<mask>`, 10 % a random base (one in four is the right one)
-    and 10 % unchanged, so that attending to unmasked bases pays. `masked=1.0, random=0.0` masks
+    are predicted; of these, 80% are `<mask>`, 10% a random base (one in four is the right one)
+    and 10% unchanged, so that attending to unmasked bases pays. `masked=1.0, random=0.0` masks
     all. Here, tokens are single bases, where the Nucleotide Transformer has 6-mers and DNABERT
     masks runs of overlapping k-mers; counts are exact in every row; `<start>` ends the row, because
     fine-tuning reads the class there. As a tenth is visible, losses are below those of hidden bases

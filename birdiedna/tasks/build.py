@@ -331,7 +331,7 @@ def summary(record: Mapping) -> str:
     lines = [f"{record['task']}: negatives are {record['rules']['negatives']}"]
     for split, counts in record["splits"].items():
         labels = ", ".join(
-            f"label {label}: {count:,} ({100 * counts['gc'][label]:.1f} % GC)"
+            f"label {label}: {count:,} ({100 * counts['gc'][label]:.1f}% GC)"
             for label, count in counts["labels"].items()
         )
         lines.append(f"  {split:6s}{counts['rows']:8,d} rows; {labels}")

@@ -20,7 +20,7 @@ PATIENCE = 3
 class OptimizerConfig:
     """AdamW with warm-up and cosine decay; constant if `peak` equals `final` and warm-up is 0.
 
-    `warmup` is a share of the run (our choice: 10 %, from the official NTP code; the paper gives
+    `warmup` is a share of the run (our choice: 10%, from the official NTP code; the paper gives
     none). Weight decay applies to matrices only.
     """
 

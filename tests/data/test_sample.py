@@ -127,8 +127,8 @@ def test_a_changed_download_is_refused_with_its_name():
 
 @pytest.mark.parametrize("split", CHROMOSOME)
 def test_two_letters_solve_the_plain_splice_tasks_and_are_worthless_against_decoys(split):
-    """Measured on test: donors 94.8 %, acceptors 93.3 %, decoys 49.0 %; of true sites, donors
-    98.0 %, acceptors 97.3 %.
+    """Measured on test: donors 94.8%, acceptors 93.3%, decoys 49.0%; of true sites, donors
+    98.0%, acceptors 97.3%.
     """
     for task, low, high in zip(SPLICE, (0.93, 0.92, 0.48), (0.96, 0.95, 0.5), strict=True):
         found, _ = read_file(TASKS / task / f"{split}.fna")

@@ -48,7 +48,7 @@ def wandering():
 
 
 def certainly_positive(differences):
-    """Whether the 95 % t interval of a mean of paired differences is above 0."""
+    """Whether the 95% t interval of a mean of paired differences is above 0."""
     differences = np.asarray(differences)
     error = stats.sem(differences) * stats.t.ppf(0.975, len(differences) - 1)
     return differences.mean() - error > 0

@@ -71,7 +71,10 @@ def test_agreement_without_predictions_is_undefined():
 @pytest.mark.parametrize(
     ("found", "text"),
     [
-        ((0.55, 20, 0.14, 0.80), "+0.14 to +0.80 if rounds were independent): higher predictions"),
+        (
+            (0.55, 20, 0.14, 0.80),
+            "(95% interval +0.14 to +0.80 if rounds were independent): higher predictions",
+        ),
         ((-0.55, 20, -0.80, -0.14), "higher predictions went with lower rewards"),
         ((0.13, 30, -0.24, 0.47), "does not tell prediction from chance"),
         ((0.9, 3), "too few for an interval"),
