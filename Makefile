@@ -100,7 +100,7 @@ help:
 	@echo "make pdf     the whole book as _build/book.pdf (needs Chromium);  make sphinx  build it by plain Sphinx, the newest, and look at it"
 	@echo "make test    run all tests                                OPTIONS='-m \"not slow\"' for the fast ones"
 	@echo "make stress  the tests of what is promised, long: 100 kills, 10 times the examples; prints a tally"
-	@echo "make bench   measure speed and memory, keep the figures   OPTIONS='--only mixture', '--quick'"
+	@echo "make bench   measure speed and memory, keep the numbers   OPTIONS='--only mixture', '--quick'"
 	@echo "make bench-peers  install PyTorch beside us and compare the train step; compile for TPUs"
 	@echo "make evidence  make results/small again: ten seeds of every arm, hours; resumes   OPTIONS='--minutes 60 --workers 2'"
 	@echo "make lint    check style, rooms, types, workflows, sources of chapters and prose;  make format repairs style and sources"

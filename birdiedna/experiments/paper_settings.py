@@ -88,7 +88,7 @@ _QUESTIONS = """
 row length | nothing | {birdie.slots:,} tokens | another | pretrain.slots
 tokens | nothing: bases are “often tokenized alone” | one base each | k-mers | the program's own
 vocabulary | nothing | {model.vocabulary} ids, some unused | larger | pretrain.model.vocabulary
-windows | nothing | start anywhere, none with an unknown base; drawn anew each time \
+windows | nothing | start anywhere, none with an unknown base; drawn again each time \
     | each base once | the program's own
 objective of a row | nothing | drawn by the mixture, row by row | exact shares of a batch \
     | the program's own
@@ -158,7 +158,7 @@ weight decay | nothing | {rate.weight_decay}, on matrices, embeddings included |
 clipping of gradients | nothing | norm {rate.clip:g} | another | pretrain.optimizer.clip
 optimizer of fine-tuning | a fixed rate, no decay | AdamW, betas and clipping as above | others \
     | finetune.optimizer.b2
-rows of fine-tuning | batches of 32 | every epoch in another order | drawn anew each time \
+rows of fine-tuning | batches of 32 | every epoch in another order | drawn again each time \
     | the program's own
 fine-tuning head | nothing | {tune.head} token | after an objective token; linear on the mean \
     (pooled) | finetune.head

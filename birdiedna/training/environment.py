@@ -64,11 +64,11 @@ def git_commit() -> tuple[str | None, bool]:
         return None, False
     git = ["git", "-C", str(_PACKAGE), *_STATUS]
     try:
-        told = subprocess.run(git, capture_output=True, text=True, check=True).stdout
+        status = subprocess.run(git, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None, False
-    commit = re.search("^# branch.oid ([0-9a-f]+)$", told, re.M)
-    return (commit[1] if commit else None), bool(re.search("^[^#]", told, re.M))
+    commit = re.search("^# branch.oid ([0-9a-f]+)$", status, re.M)
+    return (commit[1] if commit else None), bool(re.search("^[^#]", status, re.M))
 
 
 def surroundings() -> dict[str, Any]:

@@ -46,8 +46,8 @@ def _ratios(folder: Path, event: Mapping[str, Any]) -> tuple[float, ...]:
     """The ratios of a decision; its hexadecimal and decimal forms must agree."""
     try:
         ratios = tuple(map(float.fromhex, event["exact"]))
-        sound = np.allclose(check_ratios(np.array(ratios), len(event["ratios"])), ratios)
-        if not sound or list(ratios) != list(event["ratios"].values()):
+        equal = np.allclose(check_ratios(np.array(ratios), len(event["ratios"])), ratios)
+        if not equal or list(ratios) != list(event["ratios"].values()):
             raise ValueError(f"the ratios {event['exact']} are not {event['ratios']}")
     except (ValueError, OverflowError) as error:
         raise ValueError(

@@ -140,7 +140,7 @@ def test_arrays_of_any_form_are_refused_in_one_line(tmp_path, monkeypatch, text)
         assert len(str(raised.value).splitlines()) == 1
 
 
-def test_sound_arrays_and_lines_are_read():
+def test_intact_arrays_and_lines_are_read():
     text = archive(("a.npy", member(np.arange(9))))
     assert stored.read_arrays(NOWHERE, text, ("a",))["a"].tolist() == list(range(9))
     assert [*stored.lines(PACKED, Path("x.gz"))] == [b'{"event": "train"}\n'] * 9

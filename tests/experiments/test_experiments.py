@@ -185,7 +185,7 @@ def test_a_run_of_another_kind_is_told_as_such_and_not_as_damaged(made):
             read([started])
 
 
-def test_printed_losses_and_scores_stand_beside_those_of_a_guess(made, said, monkeypatch):
+def test_printed_losses_and_scores_are_beside_those_of_a_guess(made, said, monkeypatch):
     first, *losses, _ = said("pretrain", "--profile", "tiny", "--arm", "ntp").splitlines()
     assert first.endswith("0 and 6, nats per label token (a guess among four bases: 1.386):")
     marked = {line.split()[0] for line in losses if line.endswith("not trained on by this arm")}

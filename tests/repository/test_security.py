@@ -112,7 +112,7 @@ def test_no_hostile_name_becomes_a_folder(name):
 @pytest.mark.promise("Security: names from files never lead out of a folder")
 @settings(max_examples=200)
 @given(st.text(max_size=250))
-def test_whatever_the_name_a_run_lies_in_its_profile_or_nowhere(name):
+def test_whatever_the_name_a_run_is_in_its_profile_or_nowhere(name):
     try:
         place = run_folder.place("quick", name, 0)
     except ValueError:

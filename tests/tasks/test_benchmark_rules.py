@@ -304,7 +304,7 @@ def anchors() -> list[Row]:
 
 
 @needs_shared
-def test_20_of_22_genuine_rows_on_chrX_lie_where_the_rows_of_another_file_predict(on_x, human):
+def test_20_of_22_genuine_rows_on_chrX_are_where_the_rows_of_another_file_predict(on_x, human):
     """Independent: the shift between assemblies comes from rebuilt rows left and right of each.
 
     The two others lie beside small insertions, where the neighbours on GRCh37 are shifted by

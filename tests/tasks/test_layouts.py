@@ -62,7 +62,7 @@ def test_of_many_tasks_a_refusal_names_thirty_and_how_many_more_there_are(tmp_pa
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".csv.gz"])
-def test_a_table_of_several_tasks_holds_each_of_them(tmp_path, suffix):
+def test_a_table_of_several_tasks_contains_each_of_them(tmp_path, suffix):
     made(tmp_path, f"train{suffix}", f"test{suffix}", text=COMBINED)
     parts = {"train": f"train{suffix}", "test": f"test{suffix}"}
     assert found(tmp_path) == {"one": parts, "two": parts}
@@ -128,7 +128,7 @@ def test_splits_are_told_by_their_usual_names_and_hidden_files_are_none(tmp_path
 
 
 @pytest.mark.promise("Security: names from files never lead out of a folder")
-def test_names_may_stand_in_a_file_name(tmp_path):
+def test_names_may_be_in_a_file_name(tmp_path):
     made(tmp_path, "all.csv", text=COMBINED.replace("one", "EMP/H3 [x]"))
     assert list(layouts.find_all(tmp_path)) == ["EMP_H3_x_", "two"]
     assert layouts.find_all(tmp_path)["EMP_H3_x_"].task == "EMP/H3 [x]"
@@ -188,7 +188,7 @@ def test_rows_that_are_lost_are_named_although_other_tasks_are_whole(tmp_path, c
         layouts.find_all(tmp_path)
 
 
-def test_rows_may_lie_beside_intervals(tmp_path):
+def test_rows_may_be_beside_intervals(tmp_path):
     made(tmp_path, *(f"s.{p}.{c}.csv" for p in ("train", "test") for c in "ba"), text=INTERVALS)
     made(tmp_path, "t.train.chr20.csv", "t.test.chr20.csv")
     assert set(found(tmp_path)) == {"s", "t.chr20"}

@@ -179,7 +179,7 @@ def test_carve_refuses_what_cannot_be_divided(data, message):
         splits.carve(data)
 
 
-def test_chromosomes_are_read_from_coordinates_wherever_a_name_holds_them():
+def test_chromosomes_are_read_from_coordinates_wherever_a_name_contains_them():
     names = ["chr3:100-400|1", "x_12:chr20:5-9(+)", "20:row 7", "NC_000021.9:1-2|0", "chr2_5_9"]
     assert splits.chromosomes(names) == ("chr3", "chr20", "chr20", "chr21", "chr2")
     assert splits.chromosomes([*names, "row 12"]) == () == splits.chromosomes(["20", "21"])
