@@ -126,7 +126,10 @@ def is_labelled(path: Path | str) -> bool:
     headers = re.findall("^>.*", text, re.M)
     found = [re.search(r"\|([^|\s]+)\s*$", header) for header in headers]
     labels = [match[1] if match else "" for match in found]
-    if len(labels) < 2 or not labels[0] or _ARCHIVE.match(headers[0]) or _NAME.fullmatch(labels[0]):
+    if len(labels) < 2 or _ARCHIVE.match(headers[0]):
+        return False
+    label = labels[0] or Counter(labels).most_common(1)[0][0]  # the first may lack its own
+    if not label or _NAME.fullmatch(label):
         return False
     if path.name.lower().endswith((".fna", ".fna.gz")) or len(labels) < 3:
         return True

@@ -429,6 +429,8 @@ def test_a_file_without_a_readable_header_has_no_column_names(tmp_path, name, co
         ("a.fna", FNA, True),
         ("a.fna.gz", compress(FNA), True),
         ("a.fna", b">chr1|x\nAC\n>chr2|y\nGT\n", True),
+        ("a.fna", b">chr1\nAC\n>chr2|y\nGT\n>chr3|y\nGT\n", True),
+        ("a.fna", b">chr1\nAC\n>plasmid|1\nGT\n>plasmid|2\nGT\n", False),
         ("a.fna", b">plasmid|1\nAC\n", False),
         ("a.fna", b">tig1|arrow\nAC\n>tig2|arrow_pilon\nGT\n", False),
         ("a.fna", b">NC_000001.11 Homo sapiens\nAC\n", False),
