@@ -192,7 +192,7 @@ def test_printed_losses_and_scores_are_beside_those_of_a_guess(made, said, monke
     assert {line.split()[0] for line in losses} - marked == {"next_token"}
     monkeypatch.setattr(train, "_FEW", 10**9)
     out = said("finetune", "--profile", "tiny", "--arm", "ntp", "--task", "promoter_tata")
-    assert "of 4, chosen on validation (95 % intervals over rows; f1 of class 1):" in out
+    assert "of 4, chosen on validation (95% intervals over rows; f1 of class 1):" in out
     assert "rows are too few to tell methods apart" in out
     scores = re.findall(r"^  (?:accuracy|f1|mcc) .*majority class -?\d.*5-mers -?\d", out, re.M)
     assert len(scores) == 3
