@@ -39,7 +39,7 @@ from birdiedna.training import (
 from birdiedna.training.finetune import Classifier, FinetuneConfig, Start
 from birdiedna.training.pretrain import PretrainConfig
 from birdiedna.training.probe import ProbeConfig
-from birdiedna.training.prompt import row_slots
+from birdiedna.training.prompt import row_slots, rows_at_once
 
 Rows = tuple[Labelled, Labelled, Labelled]
 #: Seconds between checks of a run that another process makes.
@@ -309,7 +309,8 @@ def _batch_bytes(config: PretrainConfig | FinetuneConfig | ProbeConfig, data: An
     if isinstance(config, PretrainConfig):
         return pretrain.least_bytes(config)
     slots = row_slots(data[0].tokens.shape[1])
-    return config.rows * slots * transformer.widest_bytes(config.model, slots)
+    rows = rows_at_once(config.rows, slots)
+    return rows * slots * transformer.widest_bytes(config.model, slots)
 
 
 def _start(spec: RunSpec, place: Workplace) -> Transformer:

@@ -35,6 +35,7 @@ from birdiedna.training.prompt import (
     mean_feature,
     opposite,
     prompt,
+    rows_at_once,
 )
 
 HEADS = ("label", "objective", "pooled")
@@ -359,14 +360,15 @@ def advance(
     `mask`, bool (), is `config.bidirectional` as data; None takes that of the config. The state is
     donated: neither it nor the model that it was made of can be used afterwards.
     """
-    tx = _optimizer(config)
+    tx, (_, n, slots) = _optimizer(config), batches.tokens.shape
+    parts = n // rows_at_once(n, slots)
 
     def step(state: optimizers.State, rows: Data) -> tuple[optimizers.State, Trace]:
         def loss(net: Classifier, rows: Data) -> tuple[jax.Array, None]:
             logits = net(rows.tokens, rows.lengths, mask)
-            return optimizers.cross_entropy(logits, rows.labels).mean(), None
+            return optimizers.cross_entropy(logits, rows.labels).sum() / n, None
 
-        state, value, _, norm = optimizers.update(state, tx, loss, rows)
+        state, value, _, norm = optimizers.update(state, tx, loss, rows, parts)
         return state, Trace(value, norm, state.skipped)
 
     return jax.lax.scan(step, state, batches)

@@ -51,16 +51,21 @@ def prompt(tokens: jax.Array, lengths: jax.Array) -> jax.Array:
     return jnp.where(jnp.arange(slots)[None, :] == lengths[:, None], vocab.START, bases)
 
 
-def in_parts(read: Callable[..., jax.Array], tokens: jax.Array, *others: jax.Array) -> jax.Array:
-    """`read` of tokens (B, L) and columns (B, ...), to be compiled; on a CPU a few rows at a time.
+def rows_at_once(rows: int, slots: int) -> int:
+    """How many of a batch's rows are computed at once: all; on a CPU a divisor with few slots.
 
-    All at once, rows of 1,000 bases take more than twice as long there: the system has to clear
-    most of a gigabyte for each batch.
+    All at once, rows of 1,000 bases take more than twice as long to read there, and a quarter
+    longer to learn from: the system has to clear most of a gigabyte for each batch.
     """
-    count = some = len(tokens)
-    if jax.default_backend() == "cpu":
-        some = math.gcd(count, 2 ** int(math.log2(max(1, _AT_ONCE // tokens.shape[1]))))
-    if some == count:
+    if jax.default_backend() != "cpu":
+        return rows
+    return math.gcd(rows, 2 ** int(math.log2(max(1, _AT_ONCE // slots))))
+
+
+def in_parts(read: Callable[..., jax.Array], tokens: jax.Array, *others: jax.Array) -> jax.Array:
+    """`read` of tokens (B, L) and columns (B, ...), to be compiled, `rows_at_once`."""
+    some = rows_at_once(*tokens.shape)
+    if some == len(tokens):
         return read(tokens, *others)
     parts = tuple(column.reshape(-1, some, *column.shape[1:]) for column in (tokens, *others))
     found = jax.lax.map(lambda part: read(*part), parts)
