@@ -152,18 +152,21 @@ def _check_free(changes: Sequence[str], given: str, ours: bool) -> None:
 
     The ValueError names the setting.
     """
-    for text in changes:
-        name = text.partition("=")[0].strip()
-        sizes = re.match(_MODEL, name)
-        if re.match(_HOW, name) or not (sizes or ours and name.startswith("pretrain.")):
-            continue
-        has = "is trained already"
-        if sizes:
+    for text in (text for text in changes if _decided(text, ours)):
+        name, has = text.partition("=")[0].strip(), "is trained already"
+        if re.match(_MODEL, name):
             other = lambda: llama.from_config(weights.read_config(Path(given)))[0]
             own = models.load(given).net.config if ours else other()
             size = name.rpartition(".")[2]
             has = f"has {size} {getattr(own, size, 'of its own')}"
         raise ValueError(f"--set {text}: {given} {has}; leave it out")
+
+
+def _decided(change: str, ours: bool) -> bool:
+    """Whether a model that is given has decided a setting, of its training too if it is ours."""
+    name = change.partition("=")[0].strip()
+    own = re.match(_MODEL, name) or ours and name.startswith("pretrain.")
+    return bool(own) and not re.match(_HOW, name)
 
 
 def repeating(runs: "Live", arm: str = "") -> tuple["Live", str]:
@@ -319,6 +322,11 @@ class Live:
         """The rows of a task as they are on disk now."""
         return read_task(self.settings, self._of(task), task)
 
+    def _changes(self, kind: str, arm: str) -> tuple[str, ...]:
+        """The changes a run may depend on: none that a given model has decided, as of a file."""
+        found, given = profiles.changes_of(self.settings, kind, arm), self.model or self.llama
+        return tuple(text for text in found if not (given and _decided(text, bool(self.model))))
+
     def pretraining(self, arm: str) -> RunSpec:
         """The spec of `pretrained`."""
         profiles.check_arm(arm, tuple(self.settings.pretrain))
@@ -334,7 +342,7 @@ class Live:
             data={"genome": genome.fingerprint},
             data_notes=dict(genome.notes),
             base=self.settings.base,
-            changes=profiles.changes_of(self.settings, "pretrain", arm),
+            changes=self._changes("pretrain", arm),
             options=replace(self.sources, **_SAMPLE).options(),
         )
         if self.llama:
@@ -410,7 +418,7 @@ class Live:
             data=marks | dict(start.data if start else {}),
             data_notes=rows.notes,
             base=self.settings.base,
-            changes=profiles.changes_of(self.settings, kind, arm),
+            changes=self._changes(kind, arm),
             options=(own if start else replace(own, genome=SAMPLE, validation="")).options(),
             llama=self.llama,
             task=task,

@@ -270,6 +270,17 @@ def test_a_setting_that_a_model_has_decided_is_refused(tmp_path, given, change, 
     assert str(error.value) == f"--set {change}: {name} {why}; leave it out"
 
 
+def test_the_command_of_a_run_leaves_out_what_a_model_has_decided(write):
+    changes = {"pretrain.steps": 40, "pretrain.model.blocks": 1, "finetune.head": "pooled"}
+    path = write({"base": "quick", **changes})
+    spec = open_runs(path, model="eighth-ntp").finetuning("birdie", "promoter_all")
+    again = open_runs("quick", changes=spec.changes, model="eighth-ntp")
+    assert spec.changes == ("finetune.head=pooled",)
+    assert again.finetuning("birdie", "promoter_all").record() == spec.record()
+    of_llama = open_runs(path, llama="mine")._changes("pretrain", "birdie")
+    assert of_llama == ("pretrain.steps=40",)
+
+
 @pytest.mark.promise("Settings: suggested commands can be pasted into a shell")
 def test_the_file_that_commands_of_stored_results_name_is_written_by_the_proposed_command(
     refused, said, tmp_path, monkeypatch
