@@ -25,14 +25,7 @@ from birdiedna.experiments import cost, make, progress, run_spec
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.run_spec import RunSpec
 from birdiedna.model import transformer
-from birdiedna.training import (
-    devices,
-    environment,
-    run_folder,
-    run_writer,
-    stop,
-    weights,
-)
+from birdiedna.training import devices, environment, run_folder, run_writer, stop, weights
 
 FORMAT = 2
 #: Prefixes of the `state` of runs that are left to do.

@@ -28,15 +28,7 @@ from birdiedna.data.names import listed, quantity
 from birdiedna.director.director import Birdie
 from birdiedna.evaluation import frames, scores
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED
-from birdiedna.experiments import (
-    config_json,
-    make,
-    models,
-    profiles,
-    progress,
-    results,
-    sources,
-)
+from birdiedna.experiments import config_json, make, models, profiles, progress, results, sources
 from birdiedna.experiments.collect import block, book_lacks
 from birdiedna.experiments.make import Rows, Workplace
 from birdiedna.experiments.profiles import Profile
@@ -66,15 +58,12 @@ class GenomeNumbers(NamedTuple):
     contigs: tuple[str, ...]
 
 
-class MarkedRows(NamedTuple):
-    """The rows of a task, and the fingerprint of each part, which takes long."""
-
-    rows: Task
-    marks: dict[str, str]
+#: The rows of a task, and the fingerprint of each part, which takes long.
+Marked = tuple[Task, dict[str, str]]
 
 
-def _marked(rows: Task) -> MarkedRows:
-    return MarkedRows(rows, {part: fingerprint(own) for part, own in rows.parts().items()})
+def _marked(rows: Task) -> Marked:
+    return rows, {part: fingerprint(own) for part, own in rows.parts().items()}
 
 
 def open_runs(
@@ -290,7 +279,7 @@ class Live:
         arm. All data are checked; errors as in `finetuned`.
         """
         found, tuned = [], list(product(self.tasks(), (*arms, "random")))
-        every: dict[str, MarkedRows] = {}  # are read once, not for each run
+        every: dict[str, Marked] = {}  # are read once, not for each run
         for finetune_seed, seed in product(self.settings.finetune_seeds, self.seeds):
             own = replace(self, seed=seed)
             if finetune_seed == self.settings.finetune_seeds[0]:
@@ -367,7 +356,7 @@ class Live:
         task: str,
         finetune_seed: int = 0,
         share: float | None = None,
-        rows: MarkedRows | None = None,
+        rows: Marked | None = None,
     ) -> RunSpec:
         """The spec of `finetuned`; `share`, of the train rows, defaults to the profile's.
 
@@ -377,7 +366,7 @@ class Live:
         config = replace(config, share=share or config.share)
         return self._on_task(config, arm, task, finetune_seed, rows)
 
-    def probing(self, arm: str, task: str, rows: MarkedRows | None = None) -> RunSpec:
+    def probing(self, arm: str, task: str, rows: Marked | None = None) -> RunSpec:
         """The spec of `probed`; `rows` as in `finetuning`."""
         config = replace(self.settings.probe, model=self.settings.finetune.model)
         return self._on_task(config, arm, task, given=rows)
@@ -388,7 +377,7 @@ class Live:
         arm: str,
         task: str,
         finetune_seed: int = 0,
-        given: MarkedRows | None = None,
+        given: Marked | None = None,
     ) -> RunSpec:
         kind = "finetune" if isinstance(config, FinetuneConfig) else "probe"
         if not self.model:
@@ -401,7 +390,7 @@ class Live:
         if self.llama and not start:  # a probe compares it with random weights of its sizes
             sizes = llama_start.read(Path(self.llama), self.seed).net.config.computed_like(sizes)
         own = self._of(task)
-        counts = {part: len(own.labels) for part, own in rows.parts().items()}
+        counts = {part: len(found.labels) for part, found in rows.parts().items()}
         if isinstance(config, FinetuneConfig):
             counts["train"] = len(subset(rows.train.labels, config.share, finetune_seed))
         spec = RunSpec(
