@@ -31,7 +31,7 @@ from birdiedna.tasks import Task
 from birdiedna.training import checkpoint as checkpoints
 from birdiedna.training import devices, run_folder, stop, weights
 
-#: The k-mer baseline is computed for up to this many bases of train rows (seconds).
+#: Words and pairs of letters are scored for up to this many bases of train rows (seconds).
 _CHEAP_BASES = 10_000_000
 #: With fewer test rows a score means little.
 _FEW = 50
@@ -198,6 +198,8 @@ def _baselines(rows: Task) -> dict[str, np.ndarray]:
     found = {"majority class": baselines.majority(rows.train, rows.test)}
     if rows.train.tokens.size < _CHEAP_BASES and rows.train.tokens.shape[1] >= 5:
         found["5-mers"] = baselines.kmer_regression(rows.train, rows.test)
+        guessed = baselines.predict(baselines.best_pairs(rows.train), rows.test.tokens)
+        found["pairs of letters"] = np.eye(len(rows.classes))[guessed]
     return found
 
 

@@ -105,7 +105,7 @@ def by_share(probed: pl.DataFrame) -> pl.DataFrame:
 
 
 #: A line of `probe_report`, up to the interval.
-PROBE_LINE = "  {:28s}{:14s}{:>8,} rows{:8.3f}".format
+PROBE_LINE = "  {:28s}{:17s}{:>8,} rows{:8.3f}".format
 
 
 def probe_report(probed: pl.DataFrame) -> str:

@@ -194,7 +194,8 @@ def test_printed_losses_and_scores_are_beside_those_of_a_guess(made, said, monke
     out = said("finetune", "--profile", "tiny", "--arm", "ntp", "--task", "promoter_tata")
     assert "of 4, chosen on validation (95% intervals over rows; f1 of class 1):" in out
     assert "rows are too few to tell methods apart" in out
-    scores = re.findall(r"^  (?:accuracy|f1|mcc) .*majority class -?\d.*5-mers -?\d", out, re.M)
+    beside = r"majority class -?\d.*5-mers -?\d.*pairs of letters -?\d"
+    scores = re.findall(rf"^  (?:accuracy|f1|mcc) .*{beside}", out, re.M)
     assert len(scores) == 3
 
 
