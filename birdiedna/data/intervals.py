@@ -9,7 +9,7 @@ import re
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,9 +68,20 @@ def read_table(path: Path | str) -> Intervals:
     Errors as in `read_bed` and `table.rows`.
     """
     path = Path(path)
-    found = table.rows(path, table.needed(path, ("region", "start", "end", "strand")))
+    found = table.rows(path, partial(_columns, path))
     rows = ((n, f["region"], f["start"], f["end"], f["strand"]) for _, n, f in found)
     return _checked(path, rows)
+
+
+def _columns(path: Path, names: list[str]) -> dict[str, str]:
+    """Return the columns of a table of intervals."""
+    needed = ("region", "start", "end", "strand")
+    if missing := [name for name in needed if name not in names]:
+        raise ValueError(
+            f"{path}: no column {missing[0]!r} in {', '.join(names[:8])[:80]!r}; the header needs "
+            f"{', '.join(needed)}, separated by commas or tabs"
+        )
+    return dict(zip(needed, needed, strict=True))
 
 
 def lines(path: Path, kind: str) -> Iterator[tuple[int, str]]:

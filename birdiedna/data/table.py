@@ -100,20 +100,6 @@ def known(names: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> dict[st
     return {role: written[present[0]] for role, present in found.items() if present}
 
 
-def needed(path: Path, names: Sequence[str]) -> Choose:
-    """Return a choice of required columns."""
-
-    def choose(columns: list[str]) -> dict[str, str]:
-        if missing := [name for name in names if name not in columns]:
-            raise ValueError(
-                f"{path}: no column {missing[0]!r} in {', '.join(columns[:8])[:80]!r}; the header "
-                f"needs {', '.join(names)}, separated by commas or tabs"
-            )
-        return {name: name for name in names}
-
-    return choose
-
-
 def _bare(field: str) -> str:
     """Strip blanks around a field, and quotes that csv kept because of such a blank."""
     bare = field.strip(BLANKS)

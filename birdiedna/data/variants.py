@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Container, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +56,7 @@ def read(path: Path, windows: bool = False) -> Iterator[Variant]:
     names = [name.lower() for name in table.header(path)]
     rows: Iterator[tuple[int, dict[str, str]]]
     if windows or {"ref", "ref_seq"} & {*names} and names[:5] != _VCF_HEADER:
-        rows = ((row.line, row.fields) for row in table.rows(path, _choose(path, windows)))
+        rows = ((row.line, row.fields) for row in table.rows(path, partial(_roles, path, windows)))
     else:
         rows = _records(path)
     for line, fields in rows:
@@ -65,23 +66,19 @@ def read(path: Path, windows: bool = False) -> Iterator[Variant]:
             raise ValueError(f"{path}, line {line}: {error}") from None
 
 
-def _choose(path: Path, windows: bool) -> table.Choose:
-    """Return the choice of columns of a table of variants, ignoring case."""
-
-    def choose(names: list[str]) -> dict[str, str]:
-        found = table.known(names, COLUMNS)
-        needed = ["ref_seq"] if windows else ["contig", "position"]
-        needed += ["ref", "alt"] * (not windows or "alt_seq" not in found)
-        if missing := [role for role in needed if role not in found]:
-            remedy = "columns chrom, pos, ref, alt and --genome" * (missing[0] != "ref_seq")
-            raise ValueError(
-                f"{path}: no column {COLUMNS[missing[0]][-1]!r} in {', '.join(names[:8])[:80]!r}; "
-                f"give {remedy or '--genome'}; or, without a genome, ref_seq and alt_seq, or "
-                "ref_seq, ref and alt"
-            )
-        return found
-
-    return choose
+def _roles(path: Path, windows: bool, names: list[str]) -> dict[str, str]:
+    """Return role -> column of a table of variants, ignoring case."""
+    found = table.known(names, COLUMNS)
+    needed = ["ref_seq"] if windows else ["contig", "position"]
+    needed += ["ref", "alt"] * (not windows or "alt_seq" not in found)
+    if missing := [role for role in needed if role not in found]:
+        remedy = "columns chrom, pos, ref, alt and --genome" * (missing[0] != "ref_seq")
+        raise ValueError(
+            f"{path}: no column {COLUMNS[missing[0]][-1]!r} in {', '.join(names[:8])[:80]!r}; "
+            f"give {remedy or '--genome'}; or, without a genome, ref_seq and alt_seq, or "
+            "ref_seq, ref and alt"
+        )
+    return found
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -6,6 +6,7 @@ so that a score that only counts short words cannot tell them apart.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -187,7 +188,7 @@ def labelled(path: Path, most: int = 500, value: str = "label") -> pl.DataFrame:
     """
     grouped: dict[str, int] = {}
     made = []
-    for row in table.rows(path, _choose(path, value)):
+    for row in table.rows(path, partial(_roles, path, value)):
         try:
             fields, found = row.fields, _value(value, row.fields["value"])
             if found is None or float(fields.get("barcodes", 10) or 0) < 10:
@@ -205,17 +206,13 @@ def labelled(path: Path, most: int = 500, value: str = "label") -> pl.DataFrame:
     return rows.filter(pl.int_range(pl.len()).over("stratum") < most)
 
 
-def _choose(path: Path, value: str) -> table.Choose:
-    """Return the choice of columns of a table of labelled variants, ignoring case."""
-
-    def choose(names: list[str]) -> dict[str, str]:
-        found = table.known(names, variants.COLUMNS | _COLUMNS | {"value": (value,)})
-        needed = {"contig": "chrom", "position": "pos", "ref": "ref", "alt": "alt", "value": value}
-        if missing := [column for role, column in needed.items() if role not in found]:
-            raise ValueError(f"{path}: no column {missing[0]!r}; it has {', '.join(names[:8])}")
-        return found
-
-    return choose
+def _roles(path: Path, value: str, names: list[str]) -> dict[str, str]:
+    """Return role -> column of a table of labelled variants, ignoring case."""
+    found = table.known(names, variants.COLUMNS | _COLUMNS | {"value": (value,)})
+    needed = {"contig": "chrom", "position": "pos", "ref": "ref", "alt": "alt", "value": value}
+    if missing := [column for role, column in needed.items() if role not in found]:
+        raise ValueError(f"{path}: no column {missing[0]!r}; it has {', '.join(names[:8])}")
+    return found
 
 
 def _value(name: str, field: str) -> float | None:

@@ -96,8 +96,7 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     intervals have no reference, or the rows cannot be split.
     """
     columns, words = reading.columns, _words(files)
-    if useless := _unused(files.layout, reading):
-        raise ValueError(f"{useless}, but this task is {files.layout}; leave it out")
+    _refuse_unused(files.layout, reading)
     numbers = dict(columns.labels) or {word: i for i, word in enumerate(words)}
     texts, counts = _texts(files, reading, words, numbers)
     known = next((task.classes for task in TASKS if task.name == files.name), 0)
@@ -143,18 +142,18 @@ def read(files: TaskFiles, reading: Reading = Reading()) -> Task:
     return _described(Task(train, validation, test, classes, notes))
 
 
-def _unused(layout: str, reading: Reading) -> str:
-    """Return an option that does not concern files of this layout and what it is for, or ""."""
+def _refuse_unused(layout: str, reading: Reading) -> None:
+    """Refuse an option that does not concern files of this layout."""
     columns = reading.columns
     kinds = {
         "intervals": {"reference": reading.reference, "skip-missing": reading.skip_missing},
         "tables": {f"{role}-column": vars(columns)[role] for role in ("sequence", "label", "name")},
     }
-    of = {layouts.TEXTS: [*kinds], layouts.INTERVALS: ["tables"]}.get(layout, ["intervals"])
-    given = ((kind, name, own) for kind in of for name, own in kinds[kind].items() if own)
-    return next(
-        (f"--{n} {v}".removesuffix(" True") + f" is for {kind}" for kind, n, v in given), ""
-    )
+    for kind in {layouts.TEXTS: [*kinds], layouts.INTERVALS: ["tables"]}.get(layout, ["intervals"]):
+        for name, value in kinds[kind].items():
+            if value:
+                given = f"--{name} {value}".removesuffix(" True")
+                raise ValueError(f"{given} is for {kind}, but this task is {layout}; leave it out")
 
 
 def _texts(
