@@ -127,7 +127,12 @@ def test_one_task_carries_the_sign_of_the_mean(shown):
     view = shown("recount")
     assert "8 of 14 tasks; mean gap +0.20 points, 95% interval −0.75 to +1.15" in said(view)
     assert "Sign test p 0.79, signed-rank p 0.91" in said(view)
+    assert said(view).endswith("Promoter TATA: 12 sequences of 212.")
+    for rows, sequences in (("36", 2), ("72", 4), ("108", 6)):
+        set_to(view, "rows", rows)
+        assert said(view).endswith(f"Promoter TATA: {sequences} sequences of {rows}.")
     press(view, "without TATA")
+    assert "sequences of" not in said(view)
     assert "mean gap −0.22 points" in said(view) and "p 1.00, signed-rank p 0.55" in said(view)
     set_to(view, "score", "f1")
     assert "mean gap −0.11" in said(view)

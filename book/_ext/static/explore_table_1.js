@@ -1,7 +1,7 @@
 // Table 1 with tasks to switch off: the mean gap, its interval and two exact tests follow.
 (() => {
   const { kinds, svg, number, scale, drawing, words } = birdie;
-  const { tasks, sets, t } = birdieData.table1;
+  const { tasks, sets, t, tata } = birdieData.table1;
 
   /** Exact two-sided p of the sign test: `ahead` of `n` gaps are above zero. */
   function signP(ahead, n) {
@@ -82,16 +82,21 @@
         svg("path", { d: `M${at - 9} ${y}l9 -9l9 9l-9 9z`, fill: "currentColor" }));
     }
     parts.push(words((left + width) / 2, bottom + 34, "gap in points"));
-    const said = sentence(counted);
+    const counts = state.score === "accuracy" && state.on[tata.place] === "1";
+    const sequences = number((tasks[tata.place].accuracy * state.rows) / 100, 0);
+    const said = sentence(counted) + (counts ? ` ${tasks[tata.place].task}: ${sequences} ` +
+      `sequences of ${state.rows}.` : "");
     return { picture: [drawing(width, bottom + 46, said, ...parts)], said };
   }
 
   const preset = ([label, on]) => ({ type: "button", label, act: (_, set) => set({ on }) });
   kinds.recount = {
-    defaults: { score: "accuracy", on: "1".repeat(tasks.length) },
+    defaults: { score: "accuracy", on: "1".repeat(tasks.length), rows: String(tata.sizes[0]) },
     controls: [
       { type: "choice", key: "score", label: "Score", options: [["accuracy", "accuracy"], ["f1", "F1"]] },
       ...Object.entries(sets).map(preset),
+      { type: "choice", key: "rows", label: `Rows of ${tasks[tata.place].task}`,
+        options: tata.sizes.map((size) => [String(size), String(size)]) },
       { type: "checks", key: "on", label: "Tasks", options: tasks.map((task) => task.task) },
     ],
     draw,
