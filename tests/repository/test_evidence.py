@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 
 from birdiedna.director.director import Birdie
+from birdiedna.evaluation import seeds
+from birdiedna.evaluation.verdicts import INCONCLUSIVE, SUPPORTED
 from birdiedna.experiments import config_json, models, results
 from birdiedna.experiments.profiles import of_results
 from birdiedna.experiments.run_spec import RunSpec
@@ -227,6 +229,16 @@ def test_a_pretraining_of_the_results_is_reproduced(evidence, tmp_path, times):
     assert [*found] == [0, *(step for step in spec.config.evaluations if step <= last)]
     for step, value in found.items():
         assert value == pytest.approx(wanted[step], abs=0.02)
+
+
+@STORED
+def test_the_readme_answers_as_the_stored_results_do():
+    readme = (ROOT / "README.md").read_text()
+    assert "on average; whether consistently, or at the paper's size, is open.\n" in readme
+    for name, average in (("small", SUPPORTED), ("eighth", INCONCLUSIVE)):
+        scores = Stored(name).probe_scores().filter(metric="mcc", share=1.0)
+        (found,) = seeds.compared(scores, [("birdie", "ntp")]).rows(named=True)
+        assert (found["on average"], found["consistently"]) == (average, INCONCLUSIVE)
 
 
 @STORED
