@@ -120,8 +120,8 @@ def require(kind: str) -> None:
     if kind not in ("any", platform) and not (kind == "accelerator" and platform != "cpu"):
         raise ValueError(
             f"{'an accelerator' if kind == 'accelerator' else kind} was asked for and JAX found "
-            f"only {platform}; install the jax of your device (README), or give birdiedna "
-            f"pretrain, finetune or plan run --device {platform}"
+            f"only {platform}; install the jax of your device (README), or give "
+            f"--device {platform} (`birdiedna book`: --set device={platform})"
         )
 
 
