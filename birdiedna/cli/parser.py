@@ -335,6 +335,8 @@ _BUDGET = _arg("--budget-minutes N", "save a checkpoint and stop within N minute
 _SHARD_STATE = _flag("--shard-state", "shard pre-training weights and moments over the devices")
 _TRACK = _arg("--track", "also write scalars for `tensorboard --logdir` into the run folder",
     choices=TRACKERS, default="")
+_VALIDATION = _arg("--validation CONTIGS", "contigs for the held-out loss, such as chr8,chr9 or "
+    "chr8:1-5000000; default: chr8, else 5 to 10%% of the bases")
 _ONLY = _arg("--only NAME", "only runs whose name contains one of these, such as pretrain-ntp",
     **_each(str), default=[])
 _WEIGHTS = _arg("--weights ARM=FILE", "use these weights (.safetensors) as finished "
@@ -343,11 +345,6 @@ _WEIGHTS = _arg("--weights ARM=FILE", "use these weights (.safetensors) as finis
 
 def _device(usual: str) -> Argument:
     return _arg("--device KIND", f"{', '.join(DEVICES)}; default: {usual}", choices=DEVICES)
-
-
-def _validation(such_as: str) -> Argument:
-    return _arg("--validation CONTIGS", f"contigs for the held-out loss, such as {such_as} or "
-        "chr8:1-5000000; default: chr8, else 5 to 10%% of the bases")
 
 
 def _arm(arms: tuple[str, ...]) -> Argument:
@@ -384,7 +381,7 @@ _MAKING = (
         "results/; or a .json file", default="quick"),
     _SET,
     _arg("--genome", "FASTA to pre-train on; default: the embedded sample", default="sample"),
-    _validation("chr8,chr9"),
+    _VALIDATION,
     _SEED,
     _arg("--from-llama FOLDER", "continue pre-training a Hugging Face Llama (config.json, "
         ".safetensors) with the vocabulary cut to bases; use a lower learning rate, such as 1e-4"),
@@ -403,7 +400,7 @@ _SUITE = (
     _arg("--profile", "default: paper; or a .json file", default="paper"),
     _SET,
     _arg("--genome", "FASTA to pre-train on; default: the sample", default="sample"),
-    _validation("chr3,chr4"),
+    _VALIDATION,
     _arg("--tasks FOLDER[:TASK,...]", "folders of tasks; names after a colon select some",
         nargs="+", default=["sample"]),
     _arg("--arms ARM", f"default: {' '.join(PLAN_ARMS)}; random weights are always fine-tuned too",
@@ -506,8 +503,7 @@ VERBS = {
         _TASKS,
         _arg("--task", "such as promoter_all; optional if there is only one"),
         _arg("--finetune-seed SEED", "seed of the row order (default: 0)", type=_seed, default=0),
-        _arg("--start MODEL", "fine-tune this model instead of an arm: a run folder, a folder of "
-            "`export`, a .safetensors file, or eighth-birdie"),
+        _arg("--start MODEL", f"fine-tune this model instead of an arm: {_NAMED}"),
         *_MAKING, _TRACK, *_READING,
     ), "Fine-tune an arm on a task, and pre-train it first if necessary; print the test scores\n"
         "and the run folder.", _FINETUNE_EXAMPLES),
@@ -561,7 +557,7 @@ VERBS = {
         _arg("--genome", "a FASTA file, or an entry of `birdiedna data list`; default: the sample"),
         _arg("--tasks", "folder of tasks, file of rows, or entry of the list; default: the sample"),
         _LABELS,
-        _validation("chr8,chr9"),
+        _VALIDATION,
         _arg("--seed", "seed of runs and figures", type=_seed),
         _arg("-p", "set another parameter that a chapter declares; may be repeated", nargs=2,
             action="append", default=[], metavar=("NAME", "VALUE"), dest="given"),
