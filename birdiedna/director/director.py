@@ -17,7 +17,6 @@ import numpy as np
 import optax
 from jax import Array
 
-from birdiedna.director.fields import check_types
 from birdiedna.director.reward_model import (
     CUBIC,
     Fit,
@@ -35,6 +34,7 @@ from birdiedna.director.reward_model import (
     reward,
     uniform,
 )
+from birdiedna.model.fields import check_ranges, check_types
 
 
 class Decision(NamedTuple):
@@ -283,12 +283,11 @@ class Birdie:
                 "and at most 2^20 candidates"
             )
         chances = self.floor, *self.explore
-        if not all(0 <= p <= 1 for p in chances) or len(chances) != 3:
+        if not all(0 <= p <= 1 for p in chances):
             raise ValueError(
                 f"floor {self.floor} and explore {self.explore} are probabilities, one and two"
             )
-        if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps {self.warmup_steps} is negative; 0 has no warm-up")
+        check_ranges(self, warmup_steps=(0, 2**31 - 1))
 
     @partial(jax.jit, static_argnums=0)
     def init(self, key: Array, losses: Array) -> BirdieState:

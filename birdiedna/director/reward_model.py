@@ -15,7 +15,7 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
-from birdiedna.director.fields import check_types
+from birdiedna.model.fields import check_ranges, check_types
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,7 @@ class RewardModel:
 
     def __post_init__(self) -> None:
         check_types(self)
-        sizes = (self.width, self.state, self.blocks)
-        if min(sizes) < 1 or max(sizes) > _LARGEST:
-            raise ValueError(f"{self} is impossible; every size must be 1 to {_LARGEST:,}")
+        check_ranges(self, **dict.fromkeys(("width", "state", "blocks"), (1, _LARGEST)))
 
 
 def init_parameters(key: Array, size: RewardModel, n: int) -> Parameters:
@@ -219,8 +217,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if not (0 < self.rows <= _LARGEST and 0 < self.iterations <= _LARGEST):
-            raise ValueError(f"{self} is impossible; give 1 to {_LARGEST:,} rows and iterations")
+        check_ranges(self, rows=(1, _LARGEST), iterations=(1, _LARGEST))
         if not 0 <= self.low <= self.peak < np.inf or not 0 < self.clip < np.inf:
             raise ValueError(f"{self} is impossible; give 0 <= low <= peak, and a positive clip")
         if not (0 <= self.noise < 1 and 0 <= self.weight_decay < np.inf):

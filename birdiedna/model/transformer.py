@@ -4,7 +4,6 @@ Written in the functional subset of Flax NNX: a module is a pytree, which `jax.j
 `optax` accept directly. All sizes are in one frozen config.
 """
 
-import math
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import islice
@@ -16,6 +15,7 @@ from flax import nnx
 from birdiedna import vocab
 from birdiedna.model.attention import IMPLEMENTATIONS, absent, attend, score_bytes
 from birdiedna.model.cpu_kernels import matmul
+from birdiedna.model.fields import check_ranges, check_types
 
 #: Each block is compiled separately.
 _MOST_BLOCKS = 1024
@@ -49,20 +49,19 @@ class ModelConfig:
     recompute: bool = False
 
     def __post_init__(self) -> None:
-        sizes = (self.vocabulary, self.width, self.blocks, self.heads, self.mlp_width)
-        if min(sizes) < 1:
-            raise ValueError(f"{self}: every size must be at least 1")
-        if self.blocks > _MOST_BLOCKS:
-            raise ValueError(f"blocks {self.blocks:,} are more than {_MOST_BLOCKS:,}")
-        widest = max(self.width, self.mlp_width, self.heads * self.head_width)
-        if widest > MOST_WIDTH or self.vocabulary > MOST_IDS:
+        check_types(self)
+        check_ranges(self, vocabulary=(1, MOST_IDS), blocks=(1, _MOST_BLOCKS))
+        widths = dict.fromkeys(("width", "heads", "head_width", "mlp_width"), (1, MOST_WIDTH))
+        check_ranges(self, **widths, kv_heads=(0, MOST_WIDTH))
+        if self.heads * self.head_width > MOST_WIDTH:
             raise ValueError(
-                f"{self}: give width, mlp_width and heads * head_width up to {MOST_WIDTH:,} and a "
-                f"vocabulary up to {MOST_IDS:,}"
+                f"heads {self.heads:,} times head_width {self.head_width:,} are more than "
+                f"{MOST_WIDTH:,}"
             )
-        if not (0 < self.rope_base < math.inf and 0 < self.norm_epsilon < math.inf):
-            raise ValueError(f"{self}: rope_base and norm_epsilon must be positive and finite")
-        if self.head_width % 2 or self.head_width < 2:
+        if min(self.rope_base, self.norm_epsilon) <= 0:
+            low = min(("rope_base", "norm_epsilon"), key=lambda name: getattr(self, name))
+            raise ValueError(f"{low} {getattr(self, low):g} must be above 0")
+        if self.head_width % 2:
             raise ValueError(f"head_width {self.head_width} must be even: RoPE turns pairs")
         if self.attention not in IMPLEMENTATIONS:
             raise ValueError(
@@ -70,11 +69,10 @@ class ModelConfig:
             )
         if self.compute not in ("float32", "bfloat16"):
             raise ValueError(f"compute {self.compute!r} must be float32 or bfloat16")
-        if self.kv_heads < 0 or self.heads % (self.kv_heads or 1):
+        if self.heads % (self.kv_heads or 1):
             raise ValueError(f"heads {self.heads} must divide by kv_heads {self.kv_heads}")
         if self.rope_scaling != () and not (
-            isinstance(self.rope_scaling, tuple)
-            and len(self.rope_scaling) == 4
+            len(self.rope_scaling) == 4
             and min(self.rope_scaling) > 0
             and self.rope_scaling[1] < self.rope_scaling[2]
         ):

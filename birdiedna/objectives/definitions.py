@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from birdiedna import vocab
-from birdiedna.director.fields import check_types
+from birdiedna.model.fields import check_ranges, check_types
 from birdiedna.objectives.program import (
     Objective,
     Program,
@@ -49,6 +49,9 @@ class NextToken:
     """Predict every base from those before it: the baseline (NTP), without a prefix."""
 
     token: int = vocab.objective_id("next_token")
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
     def sizes(self, window: int) -> Sizes:
         return Sizes(0, window)
@@ -160,6 +163,9 @@ class Copying:
 
     token: int | None = vocab.objective_id("copying")
 
+    def __post_init__(self) -> None:
+        check_types(self)
+
     def sizes(self, window: int) -> Sizes:
         return Sizes(_opened(self.token) + window, window + 1)
 
@@ -270,10 +276,8 @@ class SelectiveCopying:
 
     def __post_init__(self) -> None:
         _check_spans(self)
-        if not 1 <= self.before <= 15 or min(self.after, self.shortest) < 1:
-            raise ValueError(f"{self}: before must be 1 to 15, after and shortest at least 1")
-        if not 1 <= self.placements <= 1024:
-            raise ValueError(f"{self}: placements must be 1 to 1,024")
+        some = (1, 2**31 - 1)
+        check_ranges(self, before=(1, 15), after=some, shortest=some, placements=(1, 1024))
         if not 0 <= self.context_first <= 1:
             raise ValueError(f"{self}: context_first is a share, from 0 to 1")
 

@@ -19,8 +19,8 @@ from flax import nnx
 
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled, fingerprint, subset
-from birdiedna.director.fields import check_ranges, check_types
 from birdiedna.model import transformer
+from birdiedna.model.fields import check_ranges, check_types
 from birdiedna.model.transformer import Linear, ModelConfig, Transformer
 from birdiedna.objectives.mixture import each
 from birdiedna.training import checkpoint, devices, log, run_folder, stop

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from birdiedna.director.fields import check_types
+from birdiedna.model.fields import check_types
 
 #: A run stops after this many updates in a row that are not finite.
 PATIENCE = 3

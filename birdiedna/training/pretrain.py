@@ -17,8 +17,8 @@ from birdiedna import vocab
 from birdiedna.data import genome as genomes
 from birdiedna.data.genome import pack
 from birdiedna.director.director import Birdie, Director, Fixed
-from birdiedna.director.fields import check_ranges, check_types
 from birdiedna.model import transformer
+from birdiedna.model.fields import check_ranges, check_types
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
 from birdiedna.objectives.mixture import Corpus, Mixture, check_ratios, each, held_out, mix, sample

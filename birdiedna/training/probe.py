@@ -18,8 +18,8 @@ import numpy as np
 from birdiedna import vocab
 from birdiedna.data import labelled
 from birdiedna.data.labelled import Labelled
-from birdiedna.director.fields import check_ranges, check_types
 from birdiedna.model import transformer
+from birdiedna.model.fields import check_ranges, check_types
 from birdiedna.model.transformer import ModelConfig, Transformer
 from birdiedna.training import devices, log, run_folder, stop
 from birdiedna.training.prompt import (

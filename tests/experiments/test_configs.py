@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from birdiedna.director.director import Birdie, Recorded, even
 from birdiedna.experiments import config_json, profiles
 from birdiedna.model.transformer import ModelConfig
+from birdiedna.objectives.definitions import NTP
 from birdiedna.training import run_folder
 from birdiedna.training.optimizer import OptimizerConfig
 
@@ -122,7 +123,7 @@ def test_a_config_is_read_from_its_folder_unless_a_field_is_repeated(tmp_path):
 
 
 CONFIGS = [QUICK, QUICK.director, QUICK.director.reward, QUICK.director.fit]
-CONFIGS += [o for _, o in QUICK.objectives if hasattr(o, "__post_init__")]
+CONFIGS += [QUICK.model, QUICK.director.model, *dict(QUICK.objectives).values(), *NTP.values()]
 CONFIGS += [OptimizerConfig(), profiles.PROFILES["quick"].probe]
 CONFIGS += [profiles.PROFILES["quick"].finetune, even((0, 1)), Recorded((0,), ((1.0,),))]
 
@@ -133,15 +134,18 @@ def test_python_values_that_no_field_can_hold_are_refused_by_name(config):
     for field in fields(config):
         value = getattr(config, field.name)
         others = [[value], {}]
+        if not isinstance(value, str):
+            others += ["64"]
+        if not isinstance(value, bool):
+            others += [True]
         if isinstance(value, tuple):
-            others += [list(value), np.array(value, object), "chr8", (*value, [])]
+            others += [list(value), np.array(value, object), "chr8", (*value, []), (*value, 1j)]
         if isinstance(value, float):
             others += [float("nan"), float("inf")]
         for other in others:
-            with pytest.raises((ValueError, TypeError)) as caught:
+            with pytest.raises(ValueError) as caught:
                 replace(config, **{field.name: other})
-            if isinstance(value, int | float | str | tuple):
-                assert str(caught.value).startswith(f"{field.name} "), caught.value
+            assert str(caught.value).startswith(f"{field.name} "), caught.value
             assert "\n" not in str(caught.value)
 
 
@@ -160,7 +164,7 @@ def test_numbers_of_numpy_are_recorded_as_plain_ones():
 
 @pytest.mark.parametrize("scaling", [[8.0, 1.0, 4.0, 8192.0], [], "abcd", (1.0, float("nan"), 2.0)])
 def test_a_scaling_that_cannot_be_hashed_or_compared_is_refused(scaling):
-    with pytest.raises(ValueError, match="rope_scaling .* must be factor, low < high, slots"):
+    with pytest.raises(ValueError, match="rope_scaling .* is (of type|not finite)"):
         ModelConfig(rope_scaling=scaling)
-    with pytest.raises(ValueError, match="must be positive and finite"):
+    with pytest.raises(ValueError, match="rope_base nan is not finite"):
         ModelConfig(rope_base=float("nan"))

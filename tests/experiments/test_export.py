@@ -177,7 +177,7 @@ def test_names_from_files_add_nothing_to_a_card(exported):
         ({"rope_parameters": 3}, "rope_parameters 3 are not an object"),
         ({"hidden_size": "16"}, "hidden_size is '16', not a number"),
         ({"hidden_size": None}, "hidden_size is None, not a number"),
-        ({"num_attention_heads": 0}, "every size must be at least 1"),
+        ({"num_attention_heads": 0}, "heads 0 must be at least 1"),
         ({"num_hidden_layers": 2}, "the weights do not fit their config"),
         ({"tie_word_embeddings": True}, "lm_head.weight: "),
         ({"num_hidden_layers": 1000}, "arrays for 1,000 layers"),

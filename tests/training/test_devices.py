@@ -192,8 +192,8 @@ def test_what_is_too_large_for_this_machine_is_refused_before_memory_is_taken(
     ("change", "said"),
     [
         ("model.mlp_width=131072", "GB of memory; lower"),
-        ("model.head_width=100000", "heads * head_width up to 131,072"),
-        ("model.head_width=1000000000", "heads * head_width up to 131,072"),
+        ("model.head_width=100000", "times head_width 100,000 are more than 131,072"),
+        ("model.head_width=1000000000", "head_width 1,000,000,000 are more than 131,072"),
     ],
 )
 @pytest.mark.parametrize("kind", ["pretrain", "finetune"])

@@ -1,0 +1,66 @@
+"""Checks of the fields of configs, which are frozen dataclasses that `jax.jit` hashes."""
+
+import dataclasses
+import math
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+#: What fits an annotation; numbers may be numpy's.
+_KINDS: dict[Any, type] = {int: Integral, float: Real, str: str, bool: bool, tuple: tuple}
+
+
+def check_types(config: Any) -> None:
+    """Check that values are of their field's type, finite, and can be hashed.
+
+    A list, an array or a text is no tuple; the ValueError gives the field and its value.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        given = f"{field.name} {_short(value)}"
+        _check(value, field.type, given)
+        try:
+            hash(value)
+        except TypeError as error:
+            raise ValueError(f"{given}: {error}; give tuples and frozen dataclasses") from None
+
+
+def _check(value: Any, hint: Any, given: str) -> None:
+    """Check a value, and what it contains, against an annotation; `given` names it."""
+    kind, inner = get_origin(hint) or hint, get_args(hint)
+    if kind is UnionType:  # with None
+        return None if value is None else _check(value, inner[0], given)
+    if kind in _KINDS or dataclasses.is_dataclass(kind):
+        fits = isinstance(value, _KINDS.get(kind, kind))
+        fits &= kind is bool or not isinstance(value, bool)
+    else:  # a protocol
+        fits = all(hasattr(value, name) for name in vars(kind) if not name.startswith("_"))
+    if not fits:
+        text = ", as ('chr8',)" if isinstance(value, str) and kind is tuple else ""
+        wanted = f"give a value of type {kind.__name__}{text}"
+        raise ValueError(f"{given} is of type {type(value).__name__}; {wanted}")
+    if isinstance(value, Real) and not math.isfinite(value):
+        raise ValueError(f"{given} is not finite; give a number")
+    if kind is tuple:
+        hints = inner[:1] * len(value) if inner[1:] == (...,) else inner
+        if len(hints) != len(value):
+            raise ValueError(f"{given} must have {len(hints)} entries")
+        for item, wanted in zip(value, hints, strict=True):
+            _check(item, wanted, f"{given}: {_short(item)}")
+
+
+def _short(value: Any) -> str:
+    return f"{' '.join(repr(value).split()):.60}"  # in one line
+
+
+def check_ranges(config: Any, **ranges: tuple[int, int]) -> None:
+    """Check that fields of a config are in their ranges, both ends included.
+
+    The ValueError for another value gives the name of the field, its value and the bound.
+    """
+    for name, (least, most) in ranges.items():
+        value = getattr(config, name)
+        if value > most:
+            raise ValueError(f"{name} {value:,} are more than {most:,}")
+        if value < least:
+            raise ValueError(f"{name} {value:,} must be at least {least:,}")
