@@ -23,10 +23,9 @@ from birdiedna.data.labelled import Labelled, either_strand, sequences
 from birdiedna.data.names import quantity
 from birdiedna.data.words import shared_words
 from birdiedna.evaluation import baselines, leakage, metrics
+from birdiedna.evaluation.leakage import HALF
 from birdiedna.tasks import PARTS, Reading, Task, splits
 
-#: A row with at least this share counts as covered, a near-duplicate, or read in pre-training.
-HALF = 0.5
 #: Beyond this many standard deviations from a shuffled file, rows are sorted by label.
 SORTED_LIMIT = 5.0
 #: Titles of the baselines.

@@ -3,7 +3,7 @@
 Every row has the arm and the seed of its run.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,28 @@ def probabilities(folders: Iterable[Path]) -> pl.DataFrame:
     columns: Schema = {"task": pl.String, "arm": pl.String}
     columns |= dict.fromkeys(PROBABILITY_METRICS, pl.Float64)
     return pl.DataFrame(rows, columns).group_by("task", "arm", maintain_order=True).mean()
+
+
+def beside_leaks(folders: Iterable[Path], leaked: Mapping[str, Sequence[int]]) -> pl.DataFrame:
+    """Test MCC of tasks with leaked rows: of all rows, of those not leaked, and of the leaked ones.
+
+    `leaked` has the indices of test rows by task. Columns: task, arm, leaked (their number), all,
+    clean, leaks (means over runs, at the chosen step; NaN without rows).
+    """
+    rows = []
+    for folder in folders:
+        tags = _tags(folder)
+        if not (there := leaked.get(tags["task"])):
+            continue
+        labels, logits, _ = chosen(folder)
+        leaks = np.isin(np.arange(len(labels)), there)
+        parts = {"all": np.ones_like(leaks), "clean": ~leaks, "leaks": leaks}
+        mcc = lambda part: metrics.scores(labels[part], logits[part])["mcc"] if part.any() else None
+        rows.append(tags | {"leaked": len(there)} | {name: mcc(p) for name, p in parts.items()})
+    columns: Schema = {"task": pl.String, "arm": pl.String, "leaked": pl.Int64}
+    columns |= dict.fromkeys(("all", "clean", "leaks"), pl.Float64)
+    keys = ["task", "arm", "leaked"]
+    return pl.DataFrame(rows, columns).group_by(keys, maintain_order=True).mean()
 
 
 def curves(folders: Iterable[Path]) -> pl.DataFrame:

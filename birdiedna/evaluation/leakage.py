@@ -15,6 +15,8 @@ from birdiedna.data.intervals import Intervals, covered, of_names
 from birdiedna.data.labelled import Labelled, either_strand, sequences
 from birdiedna.data.words import shared_words
 
+#: A row with at least this share counts as covered, a near-duplicate, or read in pre-training.
+HALF = 0.5
 #: Only every tenth word of a row is looked up in a genome; this finds any 40 shared bases.
 SPARSE = 10
 #: The name of a contig that is part of another.
@@ -32,6 +34,19 @@ def copies(rows: Labelled, others: Labelled) -> tuple[np.ndarray, np.ndarray]:
         for reverse_complement in (False, True)
     )
     return equal, reverse & ~equal
+
+
+def leaked(rows: Labelled, others: Labelled) -> np.ndarray:
+    """Which rows (n,) are copies of others, on either strand, or share a base with one.
+
+    Without coordinates, near-duplicates stand for those that share a base.
+    """
+    where, there = of_names(rows.names), of_names(others.names)
+    if where and there:
+        placed = covered(where, there) > 0
+    else:
+        placed = shared_words(rows.tokens, [others.tokens]) >= HALF
+    return np.logical_or(*copies(rows, others)) | placed
 
 
 def conflicting_labels(parts: Sequence[Labelled]) -> int:

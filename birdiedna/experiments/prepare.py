@@ -124,6 +124,7 @@ def _write_data(folder: Path, runs: Live) -> None:
     data = {
         "sequence": runs.sequence()._asdict(),
         "rows": runs.rows().to_dicts(),
+        "leaked": runs.leaked(),
         "baselines": [*baselines()],
     }
     run_folder.write_json(folder / "data.json", data)

@@ -1,7 +1,7 @@
 """Stored results: finished runs without their weights, from which the book is rendered.
 
     <name>/results.json           runs that are finished and left, their cost, all checksums
-    <name>/data.json              the data in numbers: sizes, entropy, baselines
+    <name>/data.json              the data in numbers: sizes, entropy, baselines, leaked rows
     <name>/README.md              optional: the history of these results
     <name>/<run>/                 config.json, manifest.json, events.jsonl.gz, predictions.npz
     <name>/probes.csv             optional: scores of probes, instead of their run folders
@@ -45,6 +45,7 @@ _DATA = {
     "sequence": {"bases": int, "entropy": NUMBER, "contigs": [str]},
     "rows": [{"task": str, "positive in test": NUMBER, "mark": str, ...: int}],
     "baselines": [{"task": str, "who": str, "metric": str, "value": NUMBER}],
+    "leaked?": {...: [int]},
 }
 
 
@@ -110,7 +111,7 @@ def data(name: str) -> dict[str, Any]:
     """The contents of `data.json`; errors as in `intact`."""
     path = _folder(name) / "data.json"
     found = stored.parse(intact(name, "data.json"), path, _DATA)
-    if empty := [key for key in _DATA if not found[key]]:
+    if empty := [key for key in _DATA if not found.get(key, True)]:
         raise stored.damaged(path, f"its {empty[0]!r} are empty")
     return found
 

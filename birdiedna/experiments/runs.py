@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import polars as pl
 from tqdm import tqdm
 
@@ -26,7 +27,7 @@ from birdiedna.data.genome import Genome, order0_entropy
 from birdiedna.data.labelled import fingerprint, subset
 from birdiedna.data.names import listed, quantity
 from birdiedna.director.director import Birdie
-from birdiedna.evaluation import frames, scores
+from birdiedna.evaluation import frames, leakage, scores
 from birdiedna.evaluation.paper_table import ARM_TITLES, PRETRAINED
 from birdiedna.experiments import config_json, make, models, profiles, progress, results, sources
 from birdiedna.experiments.collect import block, book_lacks
@@ -488,6 +489,15 @@ class Live:
             for task, found in read.items()
         )
 
+    def leaked(self) -> dict[str, list[int]]:
+        """By task, the indices of test rows that are `leakage.leaked` from train or validation."""
+        whole, found = replace(self.settings, crops={}), {}
+        for task in self.tasks():
+            train, validation, test = read_task(whole, self._of(task), task).parts().values()
+            which = leakage.leaked(test, train) | leakage.leaked(test, validation)
+            found[task] = np.flatnonzero(which).tolist()
+        return found
+
     def baselines(self, names: Sequence[str] = ()) -> pl.DataFrame:
         """Scores without pre-training on these tasks, or all, as `scores.baseline_scores`."""
         whole = replace(self.settings, crops={})
@@ -629,6 +639,12 @@ class Stored:
     def rows(self) -> pl.DataFrame:
         """As `Live.rows`."""
         return self._compared("rows")
+
+    def leaked(self) -> dict[str, list[int]]:
+        """As `Live.leaked`; empty if it was not counted, as by older code."""
+        found = results.data(self.name).get("leaked", {})
+        compared = (entry["task"] for entry in block(self._runs))
+        return {task: found[task] for task in compared if task in found}
 
     def baselines(self) -> pl.DataFrame:
         """As `Live.baselines`."""

@@ -87,3 +87,5 @@ def test_chapters_show_several_seeds_and_a_fixed_mixture(chapter, several, monke
         assert "uniform mixture" in {*table("tab-scores")["arm"]}
         assert table("tab-scores")["over seeds"].null_count() == 0
         assert "not measured" not in {*table("tab-failures")["this run"]}
+        leaks = table("tab-leaks")
+        assert {*leaks["task"]} == {"Promoter All"} and {*leaks["leaked rows"]} == {3}

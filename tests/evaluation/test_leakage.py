@@ -105,6 +105,18 @@ def cut(human: genome.Genome, starts: list[int], shift: int = 0) -> Labelled:
     return labelled(turned, names=[f"chrX:{a}-{b}|{i % 2}" for i, (a, b) in enumerate(places)])
 
 
+def test_a_row_leaks_if_it_is_a_copy_or_overlaps_and_words_stand_for_missing_coordinates(human):
+    train = cut(human, [0, 500])
+    test = cut(human, [0, 60, 90, 589])  # a copy, an overlap, a neighbour, a single base
+    assert leakage.leaked(test, train).tolist() == [True, True, False, True]
+    unnamed = [rows._replace(names=("",) * len(rows.labels)) for rows in (test, train)]
+    assert leakage.leaked(*unnamed).tolist() == [True, False, False, False]
+    near = cut(human, [20, 500])._replace(names=("", ""))
+    assert leakage.leaked(near, unnamed[1]).tolist() == [True, True]
+    far = cut(human, [0, 31_000], shift=50_000)  # the coordinates of elsewhere
+    assert leakage.leaked(far, train).tolist() == [True, False]
+
+
 def test_rows_of_the_genome_are_found_by_coordinates_and_by_words(human):
     rows = cut(human, [0, 500, 31_000, 399_900])
     chosen = genome.contigs_named(human, sample.TRAIN)

@@ -8,7 +8,15 @@ import pytest
 from made_rows import different, labelled
 from made_runs import comparison, finetuned
 
-from birdiedna.evaluation import cnn, frames, paper_claims, paper_table, scores, statistics
+from birdiedna.evaluation import (
+    cnn,
+    frames,
+    metrics,
+    paper_claims,
+    paper_table,
+    scores,
+    statistics,
+)
 from birdiedna.experiments import profiles
 from birdiedna.training.metrics import METRICS
 
@@ -67,6 +75,24 @@ def test_the_last_step_and_the_best_on_test_rows_are_compared_with_the_chosen_on
     assert used.height == len(folders) and (added >= 0).all() and added.max() > 0
     last = (used["last"] - used["value"]).mean()
     assert last != 0 and scores.step_choices(curves) == pytest.approx((last, added.mean()))
+
+
+def test_scores_stand_beside_those_without_leaked_rows(folders):
+    leaked = {TASKS[0]: [0, 1, 5], TASKS[1]: [], "another": [3]}
+    found = frames.beside_leaks(folders, leaked)
+    assert found.select("task", "arm", "leaked").rows() == [(TASKS[0], arm, 3) for arm in ERRORS]
+    of_task = [one for one in folders if TASKS[0] in one.name and "ntp" in one.name]
+    parts = (lambda n: [*range(n)], lambda n: [2, 3, 4, *range(6, n)], lambda n: [0, 1, 5])
+    for column, part in zip(("all", "clean", "leaks"), parts, strict=True):
+        mcc = []
+        for folder in of_task:
+            labels, logits, _ = frames.chosen(folder)
+            rows = part(len(labels))
+            mcc.append(metrics.scores(labels[rows], logits[rows])["mcc"])
+        assert found.filter(arm="ntp")[column].item() == pytest.approx(np.mean(mcc))
+    assert frames.beside_leaks(folders, {}).columns == found.columns
+    every = frames.beside_leaks(folders, {TASKS[0]: [*range(len(labels))]})
+    assert every["clean"].null_count() == every.height  # no row is left
 
 
 def test_table_1_keeps_its_14_rows_and_explains_empty_ones(results):

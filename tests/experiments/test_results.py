@@ -12,6 +12,7 @@ import pytest
 import small_book
 import small_plan
 import tiny
+from made_rows import different
 
 from birdiedna.cli import main
 from birdiedna.data import files, sample
@@ -202,13 +203,34 @@ def test_results_of_another_format_or_with_runs_of_no_name_are_refused(
 @pytest.mark.promise("Damage: a crafted file is refused in one line, whatever its checksums say")
 @pytest.mark.parametrize(
     ("part", "why"),
-    [({"rows": []}, "its 'rows' are empty"), ({"sequence": {}}, "'sequence' has no 'bases'")],
+    [
+        ({"rows": []}, "its 'rows' are empty"),
+        ({"sequence": {}}, "'sequence' has no 'bases'"),
+        ({"leaked": {"one": [0.5]}}, r"'one'\[0\] is not a whole number"),
+    ],
 )
 def test_crafted_data_of_results_are_refused_in_one_line(stored, monkeypatch, part, why):
     crafted = json.dumps(results.data("far") | part).encode()
     monkeypatch.setattr(results, "intact", lambda *_: crafted)
     with pytest.raises(ValueError, match=f"data.json is damaged: .*{why}"):
         open_runs("far").rows()
+
+
+def test_results_keep_which_test_rows_leak_and_those_of_older_code_do_not(stored, monkeypatch):
+    assert open_runs("far").leaked() == {"one": []}
+    older = {key: value for key, value in results.data("far").items() if key != "leaked"}
+    monkeypatch.setattr(results, "intact", lambda *_: json.dumps(older).encode())
+    assert open_runs("far").leaked() == {} and open_runs("far").rows().height == 1
+
+
+def test_test_rows_leak_from_train_and_validation_rows_whatever_the_models_read(tmp_path):
+    rows = different(0, 60, 300)
+    for part, own in (("train", rows[:50]), ("test", [*rows[50:], *rows[:50]])):
+        lines = [f"{sequence},{i % 2}" for i, sequence in enumerate(own)]
+        (tmp_path / "one").mkdir(exist_ok=True)
+        (tmp_path / "one" / f"{part}.csv").write_text("\n".join(["sequence,label", *lines]))
+    live = open_runs("quick", Sources(tasks=str(tmp_path)), changes=["tasks=[]"])
+    assert live.leaked() == {"one": [*range(10, 60)]}
 
 
 def test_a_missing_folder_of_results_is_named_with_its_variable(monkeypatch, tmp_path):
