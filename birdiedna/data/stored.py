@@ -62,7 +62,7 @@ def parse(text: bytes, path: Path, shape: Any = object, remedy: str = REMEDY) ->
     ValueError for invalid JSON, a repeated field, a wrong `shape` or checksum.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_unrepeated)
+        value = json.loads(text, object_pairs_hook=unrepeated)
         if b"\\u" in text:  # refuse unpaired surrogates, which cannot be written as UTF-8
             json.dumps(value, ensure_ascii=False).encode()
         checked = isinstance(value, dict) and "seal" in value
@@ -74,7 +74,7 @@ def parse(text: bytes, path: Path, shape: Any = object, remedy: str = REMEDY) ->
     return value
 
 
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object; refuse repeated fields, of which `json` silently keeps the last."""
     found = dict(pairs)
     if len(found) < len(pairs):

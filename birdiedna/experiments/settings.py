@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from birdiedna.data.names import meant
+from birdiedna.data.stored import unrepeated
 from birdiedna.experiments.config_json import checked
 
 
@@ -126,10 +127,13 @@ def _typed(text: str, hint: Any, name: str) -> Any:
     try:
         if hint in (int, float):
             return hint(text)
-        return {"true": True, "false": False}[text.lower()] if hint is bool else json.loads(text)
-    except (ValueError, KeyError, RecursionError):
+        if hint is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return json.loads(text, object_pairs_hook=unrepeated)
+    except (ValueError, KeyError, RecursionError) as error:
         wanted = _WANTED.get(hint, "JSON, as in config.json of a run,")
-        raise ValueError(f"{name}={text}: {wanted} is needed") from None
+        why = "" if hint in _WANTED else f" ({error})"
+        raise ValueError(f"{name}={text}: {wanted} is needed{why}") from None
 
 
 def unknown(name: str, known: Sequence[str]) -> ValueError:

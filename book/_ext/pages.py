@@ -28,6 +28,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.writers.html5 import HTML5Translator
 
+from birdiedna.data.stored import parse
 from birdiedna.figures import show
 from book._ext import assets, build, keys, layout, lifetime
 
@@ -217,7 +218,8 @@ def asked() -> tuple[str, build.Order]:
     when = os.environ.get("BIRDIEDNA_RUN", "missing")
     if when not in ("missing", "never", "always"):
         raise ValueError(f"BIRDIEDNA_RUN is {when!r}; choose one of missing, never, always")
-    given = json.loads(os.environ.get("BIRDIEDNA_PARAMETERS") or "{}")
+    name, remedy = "BIRDIEDNA_PARAMETERS", 'write JSON, as {"seed": 1}'
+    given = parse(os.environ.get(name, "{}").encode() or b"{}", Path(name), {}, remedy)
     profile = os.environ.get("BIRDIEDNA_PROFILE") or "quick"
     return when, build.Order(profile, given, force=when == "always", keep_going=True)
 

@@ -125,6 +125,20 @@ def test_an_unknown_way_to_run_is_refused(monkeypatch):
         pages.asked()
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("{x", "Expecting"),
+        ("[1]", "not an object"),
+        ('{"seed": 1, "seed": 2}', "'seed' occurs twice"),
+    ],
+)
+def test_parameters_of_a_bare_build_are_an_object_with_each_name_once(monkeypatch, given, why):
+    monkeypatch.setenv("BIRDIEDNA_PARAMETERS", given)
+    with pytest.raises(ValueError, match=f"BIRDIEDNA_PARAMETERS .*{why}.*; write JSON, as"):
+        pages.asked()
+
+
 @pytest.mark.promise("Runs: a chapter that fails is named with its cell, and the status is 1")
 def test_a_changed_number_reaches_its_page_and_a_failing_chapter_fails_the_build_alone(built):
     root = built.root

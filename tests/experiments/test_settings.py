@@ -120,6 +120,7 @@ def test_dependent_settings_follow_and_are_reported(name, changes, follows):
         ("finetune_seeds=0,x", "finetune_seeds=x: a whole number is needed"),
         ("finetune_seeds=", "finetune_seeds (): give one or more"),
         ("pretrain.director=learned", "pretrain.director=learned: JSON, as in config.json"),
+        ('crops={"300": [0, 63], "300": [9, 72]}', "(field '300' occurs twice; delete one)"),
         ("pretrain.steps", "setting 'pretrain.steps' is not like pretrain.steps=200"),
         ("pretrain.steps=50", "pretrain.steps=50 is no multiple of pretrain.chunk_steps=20; take"),
         ("pretrain.steps=0", "steps 0 must be at least 1"),
