@@ -9,6 +9,7 @@ import polars as pl
 from birdiedna import vocab
 from birdiedna.data import intervals
 from birdiedna.data.genome import Genome
+from birdiedna.data.names import listed
 from birdiedna.data.table import header
 from birdiedna.data.variants import Variant
 from birdiedna.evaluation import variant_sets
@@ -65,11 +66,14 @@ def compare(
     Returns:
       set, stratum, who, harmful, harmless (numbers of rows), auroc, low, high. Classes with fewer
       than ten variants of either label, or on contigs of no genome, have no row.
+
+    Raises:
+      ValueError: as `variant_sets.labelled`, or no class has a row.
     """
     table = variant_sets.labelled(path, most)
     rarer = pl.min_horizontal(pl.col("label").sum(), (1 - pl.col("label")).sum())
     rows = []
-    for stratum, part in _strata(table, rarer, genomes, models, slots):
+    for stratum, part in _strata(path, table, rarer, genomes, models, slots):
         labels, groups = part["label"].to_numpy(), part["group"].to_numpy()
         counts = int(labels.sum()), int((1 - labels).sum())
         for who in models:
@@ -97,7 +101,7 @@ def correlate(
     """
     table = variant_sets.labelled(path, most, value="score")
     rows = []
-    for stratum, part in _strata(table, pl.len(), genomes, models, slots):
+    for stratum, part in _strata(path, table, pl.len(), genomes, models, slots):
         measured = part["score"].to_numpy()
         for who in models:
             ratios = part[who].to_numpy()
@@ -109,6 +113,7 @@ def correlate(
 
 
 def _strata(
+    path: Path,
     table: pl.DataFrame,
     count: pl.Expr,
     genomes: Sequence[Genome],
@@ -133,6 +138,13 @@ def _strata(
         }
         found.append(part.with_columns(**ratios))
     whole = pl.concat(found).drop_nulls().filter(enough)
+    if whole.is_empty():
+        elsewhere = listed(table["contig"].unique(maintain_order=True).to_list())
+        lacking = f"; no genome given has {elsewhere}" * bool(elsewhere)
+        raise ValueError(
+            f"{path}: in no class or element {_FEWEST} variants, of each label, can be scored, the "
+            f"fewest that are compared{lacking}; give more, or take the file away"
+        )
     grouped = whole.sort("stratum", maintain_order=True).group_by("stratum", maintain_order=True)
     return [(str(stratum), part) for (stratum,), part in grouped]
 

@@ -238,6 +238,12 @@ def test_labelled_variants_are_compared_within_their_class_by_the_models_scores(
     want = variant_sets.auroc(np.array([i % 2 for i in range(20)]), harm)
     assert row["low"] <= row["auroc"] == want <= row["high"]
     np.testing.assert_allclose(labelled_variants.harm(model, changes[:20]), harm, atol=1e-4)
+    path.write_text("\n".join([lines[0], *(line.replace("first,", "chr9,") for line in lines[1:])]))
+    with pytest.raises(ValueError, match="mine.csv: in no class .* no genome given has chr9; give"):
+        labelled_variants.compare(path, [genome], {"NTP": model})
+    path.write_text("\n".join(lines[:9]))
+    with pytest.raises(ValueError, match="fewest that are compared; give more, or take the file a"):
+        labelled_variants.compare(path, [genome], {"NTP": model})
 
 
 def test_measured_effects_are_correlated_within_their_element(ntp, genome, tmp_path):
