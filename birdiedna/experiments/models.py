@@ -33,6 +33,8 @@ def load(name: str | Path) -> Model:
     if not _is_run(path):
         return _here(weights.read(path))
     config, manifest = run_folder.read(path, "config"), run_folder.read(path, "manifest")
+    if config["type"] == ProbeConfig.__name__:
+        raise ValueError(f"{path} is a probe, which has no weights; give the model that it reads")
     if not (path / "model").is_dir():
         raise ValueError(
             f"{path} was stored without its weights; repeat the run, "

@@ -201,12 +201,17 @@ def test_other_files_are_refused_in_one_line(exported, run, tmp_path, refused):
     bare = tmp_path / "bare"
     shutil.copytree(run, bare)
     shutil.rmtree(bare / "model")
+    probed = tmp_path / "probed"
+    probed.mkdir()
+    run_folder.write_json(probed / "config.json", {"type": "ProbeConfig"})
+    run_folder.write_manifest(probed, {"name": "probed"})
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes((exported / "model.safetensors").read_bytes()[:-1])
     for words, why in (
         ([bad, tmp_path / "x"], "never opened"),
         ([cut, tmp_path / "x"], "bytes of data, its header says"),
         ([bare, tmp_path / "x"], "stored without its weights"),
+        ([probed, tmp_path / "x"], "probed is a probe, which has no weights; give the model that"),
         ([tmp_path / "none", tmp_path / "x"], "no model"),
         ([exported, exported], "is not empty"),
         ([exported, cut], "is not empty"),
