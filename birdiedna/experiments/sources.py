@@ -86,17 +86,20 @@ def _without_folder(text: str) -> str:
 
 
 def available_tasks(settings: Profile, sources: Sources) -> list[str]:
-    """The tasks to run: of the sample those of the profile, of another folder all.
+    """The tasks to run: of the sample those of the profile, of another folder all, unless set.
 
     FileNotFoundError if there is no such folder, ValueError if it has no task, or none that the
     profile names.
     """
     present = tasks.names(sources.tasks_path())
-    chosen = settings.tasks if sources.tasks == SAMPLE else ()
+    own = sources.tasks != SAMPLE
+    is_set = any(change.startswith("tasks=") for change in settings.changes)
+    chosen = settings.tasks if is_set or not own else ()
     if unknown := [name for name in chosen if name not in present]:
         raise ValueError(
-            f"the profile {settings.name} runs the task {unknown[0]!r}, and the sample has only "
-            f"{', '.join(present)}; name the folder of the task with --tasks"
+            f"the profile {settings.name} runs the task {unknown[0]!r}, and "
+            f"{sources.tasks if own else 'the sample'} has only {listed(present, 30)}; name the "
+            "folder of the task with --tasks"
         )
     return list(chosen or present)
 

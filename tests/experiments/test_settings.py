@@ -185,6 +185,18 @@ def test_unknown_tasks_of_the_sample_are_refused_before_anything_is_read():
         available_tasks(quick("tasks=promoter_al"), Sources())
 
 
+def test_tasks_that_are_set_are_those_of_any_folder(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text("sequence,label\nACGT,0\n")
+    own = Sources(tasks=str(tmp_path))
+    assert available_tasks(quick(), own) == ["one", "two"]
+    assert available_tasks(quick("tasks=two"), own) == ["two"]
+    with pytest.raises(
+        ValueError, match=f"'three', and {tmp_path} has only one, two; name the fol"
+    ):
+        available_tasks(quick("tasks=two,three"), own)
+
+
 def test_a_file_changes_a_named_profile_and_the_command_line_wins(write):
     path = write({"base": "quick", "pretrain": {"steps": 200}, "finetune.head": "pooled"})
     mine = profiles.profile(path)
