@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from birdiedna.data import catalog
 from birdiedna.director.director import Birdie
 from birdiedna.evaluation.paper_table import PRETRAINED, TABLE_1
 from birdiedna.objectives.definitions import BIRDIE_DNA, NTP
@@ -86,6 +87,12 @@ def scale(
         f"fine-tuning seeds: {fewest} (protocol: {FINETUNE_SEEDS})": fewest < FINETUNE_SEEDS,
     }
     return Scale(tuple(text for text, found in differences.items() if found), len(tuned))
+
+
+def official(rows: pl.DataFrame) -> str:
+    """Of how many tasks the benchmark of that name has as many test rows; `rows` has task, test."""
+    known = {(row.task, row.test) for entry in catalog.ENTRIES for row in entry.rows}
+    return f"{sum(pair in known for pair in rows.select('task', 'test').rows())} of {rows.height}"
 
 
 def _are_the_papers(birdie: PretrainConfig, ntp: PretrainConfig) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from birdiedna.evaluation.paper_scale import scale
+from birdiedna.evaluation.paper_scale import official, scale
 from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.experiments import profiles
 
@@ -24,6 +24,13 @@ def judged(settings=PAPER, bases=3_117_292_070, rows=ROWS, seeds=SEEDS):
 def test_paper_profile_on_whole_genome_and_official_rows_is_at_the_papers_scale():
     assert judged() == ((), 3)
     assert judged(replace(PAPER, name="mine")).differences == ()  # names do not matter
+
+
+def test_only_tasks_with_the_test_rows_of_their_benchmark_are_official():
+    rows = pl.DataFrame({"task": [*ROWS], "test": [*ROWS.values()]})
+    others = {"task": ["H3K9me3", "mine", "human_enhancers_cohn"], "test": [606, 850, 6948]}
+    assert official(rows) == "14 of 14"
+    assert official(pl.concat([rows, pl.DataFrame(others)])) == "15 of 17"
 
 
 def tuned(**changes):
