@@ -297,17 +297,10 @@ def tasks(path: Path) -> list[str]:
     """Return the sorted values of the column `task`; [] without one."""
     if "task" not in header(path):
         return []
-    stat = path.stat()
-    return list(_tasks(path, stat.st_size, stat.st_mtime_ns))
-
-
-@functools.lru_cache(maxsize=8)
-def _tasks(path: Path, size: int, changed: int) -> tuple[str, ...]:
-    """Read the tasks of a file; cached by size and time, since the whole column is read."""
     rows = table.rows(path, lambda _: {"task": "task"}, _separator(path))
     found = {f"row {row.number}": row.fields["task"] for row in rows}
     _require_task(path, [place for place, task in found.items() if not task])
-    return tuple(sorted({*found.values()}))
+    return sorted({*found.values()})
 
 
 def header(path: Path) -> list[str]:
