@@ -83,11 +83,8 @@ def read(name: str) -> dict[str, Any]:
     """The contents of `results.json`; ValueError if missing, damaged or of another format."""
     path = _folder(name) / "results.json"
     if not path.is_file():
-        if not (there := names()) and not run_folder.in_checkout():
-            raise ValueError(
-                "stored results are in the repository, and birdiedna was installed without it; "
-                "clone it, run `pip install -e .` there, and restart Python"
-            )
+        if not (there := names()):
+            run_folder.checkout("stored results")
         raise ValueError(f"no results {name!r}; there are: {', '.join(there) or 'none'}")
     return _parsed(path.read_bytes(), path)
 

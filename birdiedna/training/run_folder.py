@@ -79,11 +79,20 @@ EVENT = {
 
 def repository() -> Path:
     """The checkout that contains the package; outside of one, the working directory."""
-    return _PACKAGE.parent if in_checkout() else Path.cwd()
+    return _PACKAGE.parent if _in_checkout() else Path.cwd()
 
 
-def in_checkout() -> bool:
-    """Whether a checkout contains the package."""
+def checkout(what: str) -> Path:
+    """The checkout that contains the package; ValueError if there is none, since it has `what`."""
+    if not _in_checkout():
+        raise ValueError(
+            f"{what} are in the repository, and birdiedna was installed without it; clone it, run "
+            "`pip install -e .` there, and restart Python"
+        )
+    return _PACKAGE.parent
+
+
+def _in_checkout() -> bool:
     return (_PACKAGE.parent / "_toc.yml").exists()
 
 
