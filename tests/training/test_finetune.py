@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from birdiedna import vocab
 from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import frames
+from birdiedna.experiments import collect
 from birdiedna.model import transformer
 from birdiedna.training import checkpoint, finetune, pretrain, prompt, run_folder
 from birdiedna.training import optimizer as optimizers
@@ -207,7 +208,10 @@ def test_both_strands_are_read_averaged_and_compared(tmp_path):
     mean, opposite = found["test_logits"][0], found["test_opposite"][0]
     np.testing.assert_allclose(mean, (own + opposite) / 2, atol=1e-6)
     assert not np.allclose(opposite, own, atol=1e-4)
-    assert frames.strand_agreement(both) == np.mean(own.argmax(1) == opposite.argmax(1))
+    agreed = frames.strand_agreement(both)
+    assert agreed == np.mean(own.argmax(1) == opposite.argmax(1))
+    np.savez(both / "predictions.npz", **collect.smaller(found))  # as results are stored
+    assert frames.strand_agreement(both) == agreed
     assert frames.strand_agreement(alone) is None
 
 
