@@ -71,8 +71,9 @@ def classifier(name: str | Path) -> tuple[Classifier, Mapping[str, Any]]:
 
 def _is_run(path: Path) -> bool:
     """Whether a model is a run folder, and neither an export nor a file."""
-    exported = path.is_dir() and (path / "config.json").is_file()
-    return path.is_dir() and not (exported and "type" not in run_folder.read(path, "config"))
+    if not path.is_dir() or any(path.glob("*.safetensors")):
+        return False
+    return not (path / "config.json").is_file() or "type" in run_folder.read(path, "config")
 
 
 def find(name: str | Path) -> Path:

@@ -194,6 +194,16 @@ def test_a_config_of_another_model_is_refused_in_one_line(exported, tmp_path, ch
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("text", [None, '{"model_type": "lla', "[]"])
+def test_weights_without_a_readable_config_are_not_taken_for_a_run(
+    exported, tmp_path, refused, text
+):
+    config = shutil.copytree(exported, tmp_path / "m") / "config.json"
+    config.write_text(text) if text else config.unlink()
+    error = refused("import", tmp_path / "m", tmp_path / "x")
+    assert "config.json" in error and "again" not in error and "pretrain" not in error
+
+
 @pytest.mark.promise("Bad input: a weights file that is a pickle, cut short or damaged is refused")
 def test_other_files_are_refused_in_one_line(exported, run, tmp_path, refused):
     bad = tmp_path / "pytorch_model.bin"
