@@ -67,6 +67,8 @@ def entry(begin, end, shape, kind="F32"):
         (b"", "is damaged"),
         (b"\xff" * 20, "length of its header"),
         (pickle.dumps({"a": 1}), "a pickle, .* never opened"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git-LFS pointer, .* run `git lfs pull`"),
+        (b"\n<html>", "a web page, not safetensors data"),
         (file(b"[1, 2]"), "not an object"),
         (file(b"\xff\xfe"), "is damaged"),
         (file(b"[" * 100_000), "is damaged"),
