@@ -199,7 +199,8 @@ TATA was scored on {size} rows: {right[0]} right against {right[1]} \
     | means over batches; its classes would differ, with {positives[0]} to {positives[1]} \
     positives; 14 rows and several interpretations were tried | likely
 promoter and enhancer rows were scored on fewer rows than published | excess fits: {excess} \
-    | three of 14 rows examined | suggestive at most
+    | neighbours of a size that fits often fit too; three of 14 rows examined \
+    | suggestive at most
 H2AFZ and H3K27me3: accuracy and F1 of one table of 3,000 rows | both pairs fit \
     | mostly due to the accuracies | weak
 rows were scored in batches of {batch}, the last one dropped \
