@@ -90,14 +90,12 @@ def read_folder(folder: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
       ValueError: the index or a part is damaged, or they do not match.
     """
     index, single = folder / _INDEX, folder / "model.safetensors"
-    if not index.is_file():
-        if not single.is_file():
-            pickles = any(path.suffix in (".bin", ".pt", ".pth") for path in folder.glob("*"))
-            remedy = (
-                "pickles are never opened: convert them to it" if pickles else "give its folder"
-            )
-            raise FileNotFoundError(f"{folder} contains no model.safetensors; {remedy}")
+    if single.is_file():  # before the index, as transformers does
         return read(single)[0], [single]
+    if not index.is_file():
+        pickles = any(path.suffix in (".bin", ".pt", ".pth") for path in folder.glob("*"))
+        remedy = "pickles are never opened: convert them to it" if pickles else "give its folder"
+        raise FileNotFoundError(f"{folder} contains no model.safetensors; {remedy}")
     listed = stored.read_json(index, {"weight_map": {...: str}}, _REMEDY)["weight_map"]
     paths = [folder / name for name in sorted(set(listed.values()))]
     if wrong := [path for path in paths if path.parent != folder]:

@@ -109,6 +109,8 @@ def test_the_parts_of_a_sharded_model_are_put_together(tmp_path):
     arrays, files = tensors.read_folder(tmp_path)
     assert {name: array.shape for name, array in arrays.items()} == {"a": (2,), "b": (2, 3)}
     assert [file.name for file in files] == ["a.safetensors", "b.safetensors"]
+    tensors.write(tmp_path / "model.safetensors", {"c": ARRAYS["a"]}, {})
+    assert [*tensors.read_folder(tmp_path)[0]] == ["c"]  # transformers reads no index beside it
 
 
 @pytest.mark.promise("Bad input: a weights file that is a pickle, cut short or damaged is refused")
