@@ -80,3 +80,31 @@ def test_sigterm_is_an_exception_in_the_block_and_usual_after_it():
 def test_what_a_command_printed_comes_back_with_its_status(tmp_path):
     command = ["sh", "-c", "echo out; echo err >&2; pwd; exit 3"]
     assert lifetime.run(command, tmp_path, os.environ) == (3, f"out\nerr\n{tmp_path}\n")
+
+
+#: Works in another process, as chapter 9 does, and is killed meanwhile.
+KERNEL = """
+import sys
+from birdiedna.experiments import smoke_run
+sys.path.insert(0, sys.argv[1])
+import test_lifetime
+smoke_run._alone = test_lifetime.working
+smoke_run.in_process(sys.argv[2])
+"""
+
+
+def working(place, *_):
+    with open(f"{place}.tmp", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(f"{place}.tmp", place)
+    time.sleep(1)
+
+
+@pytest.mark.promise("Runs: a signal ends the book with all that it started")
+def test_a_worker_of_a_chapter_whose_kernel_is_killed_ends_after_its_work(tmp_path):
+    words = [sys.executable, "-c", KERNEL, os.path.dirname(__file__), tmp_path / "pid"]
+    kernel = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    until((tmp_path / "pid").exists)
+    kernel.kill()
+    kernel.wait()
+    until(lambda: ended((tmp_path / "pid").read_text()))
