@@ -206,10 +206,11 @@ class _Once(argparse._StoreAction):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, without the usage."""
+    """A parser whose errors are one line, without the usage; its texts keep their lines."""
 
     def __init__(self, *args: Any, **how: Any) -> None:
         super().__init__(*args, **how)
+        self.formatter_class = argparse.RawDescriptionHelpFormatter
         self.given: set[argparse.Action] = set()
         self.register("action", None, _Once)
 
@@ -593,8 +594,7 @@ def options(given: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `birdiedna`."""
-    raw = argparse.RawDescriptionHelpFormatter
-    top = Parser("birdiedna", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=raw)
+    top = Parser("birdiedna", description=_DESCRIPTION, epilog=_EXAMPLES)
     _add(top, "verb", VERBS)
     return top
 
@@ -603,10 +603,8 @@ def _add(parent: argparse.ArgumentParser, dest: str, verbs: dict[str, Verb]) -> 
     """Add verbs and, recursively, their sub-commands."""
     actions = parent.add_subparsers(dest=dest, required=True, metavar=dest.upper())
     for name, verb in verbs.items():
-        text, raw = verb.description or verb.help, argparse.RawDescriptionHelpFormatter
-        one = actions.add_parser(
-            name, help=verb.help, description=text, epilog=verb.examples, formatter_class=raw
-        )
+        text = verb.description or verb.help
+        one = actions.add_parser(name, help=verb.help, description=text, epilog=verb.examples)
         one.set_defaults(act=verb.act)
         if verb.verbs:
             _add(one, "action", verb.verbs)
