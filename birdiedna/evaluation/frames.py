@@ -51,7 +51,10 @@ def _events(folder: Path, kind: str, *fields: str) -> list[dict[str, Any]]:
 
 
 def losses(folders: Iterable[Path]) -> pl.DataFrame:
-    """Held-out loss: arm, seed, step, objective, loss (nats per label token), trained (on it)."""
+    """Held-out loss: arm, seed, step, objective, loss, per_base, trained (on it).
+
+    Losses are in nats per label token, and of those that are bases; logs of older code lack these.
+    """
     rows = []
     for folder in folders:
         tags = _of_pretraining(folder)
@@ -59,9 +62,12 @@ def losses(folders: Iterable[Path]) -> pl.DataFrame:
         own = dict(config["objectives"])
         for event in _events(folder, "evaluation", "losses"):
             for name, loss in event["losses"].items():
-                values = {"objective": name, "loss": loss, "trained": name in own}
+                bases = event.get("base_losses", {}).get(name)
+                values = {"objective": name, "loss": loss, "per_base": bases}
+                values |= {"trained": name in own}
                 rows.append(tags | {"step": event["step"]} | values)
-    return pl.DataFrame(rows, infer_schema_length=None)
+    numbers = dict.fromkeys(("loss", "per_base"), pl.Float64)
+    return pl.DataFrame(rows, schema_overrides=numbers, infer_schema_length=None)
 
 
 #: Columns of `rounds` by objective, and their fields in the reward of a round.

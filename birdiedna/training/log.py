@@ -71,11 +71,12 @@ def _named(mixture: Mixture, values: ArrayLike) -> dict[str, float]:
 
 
 def evaluation(step: int, mixture: Mixture, losses: np.ndarray, seen: Coverage) -> dict[str, Any]:
-    """Held-out losses of every monitored objective after `step`, and the coverage so far."""
+    """Held-out losses of `pretrain.evaluate` after `step`, and the coverage so far."""
     return {
         "event": "evaluation",
         "step": step,
-        "losses": _named(mixture, losses),
+        "losses": _named(mixture, losses[0]),
+        "base_losses": _named(mixture, losses[1]),
         "tokens_seen": seen.tokens,
         "bases_seen": seen.bases,
         "unique_bases_seen": unique_bases(seen),

@@ -204,10 +204,11 @@ def train(
         raise ValueError("runs trained together need checkpoints of the same step")
     offer = checkpoint.saver(ask, save_s)
     for i in fresh:
-        losses, key = measure(progress[i].state.model), _key(runs[i].seed, "director")
+        measured, key = measure(progress[i].state.model), _key(runs[i].seed, "director")
+        losses = measured[0]
         director_state = config.director.init(key, losses[own])
         progress[i] = progress[i]._replace(losses=losses, director_state=director_state)
-        yield write(runs[i], log.evaluation(0, monitored, losses, progress[i].seen))
+        yield write(runs[i], log.evaluation(0, monitored, measured, progress[i].seen))
     if fresh:
         offer(save)
 
@@ -228,9 +229,9 @@ def train(
                 host = {"ratios": one.ratios, **{name: getattr(steps, name) for name in names}}
                 raise checkpoint.dump_failure(run.folder, one.state.model, step, host, facts(run))
             if done in config.evaluations:
-                losses = measure(one.state.model)
-                yield write(run, log.evaluation(done, monitored, losses, one.seen))
-                progress[i], reward = _observe(one, losses, own, config)
+                measured = measure(one.state.model)
+                yield write(run, log.evaluation(done, monitored, measured, one.seen))
+                progress[i], reward = _observe(one, measured[0], own, config)
                 yield write(run, reward)
         if done < config.steps:
             offer(save)
@@ -346,11 +347,15 @@ def _observe(
     return progress._replace(director_state=director_state, losses=losses), event
 
 
+def token_losses(net: Transformer, batch: Batch, bidirectional: bool) -> jax.Array:
+    """The cross-entropy of every label token in nats, (B, L), 0 for other slots."""
+    visible = batch.prefix if bidirectional else None
+    return optimizers.cross_entropy(net(batch.tokens, visible), batch.labels) * batch.weights
+
+
 def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax.Array, jax.Array]:
     """Per row, the summed cross-entropy of its label tokens in nats, and their number: (B,)."""
-    visible = batch.prefix if bidirectional else None
-    nats = optimizers.cross_entropy(net(batch.tokens, visible), batch.labels) * batch.weights
-    return nats.sum(axis=1), batch.weights.sum(axis=1)
+    return token_losses(net, batch, bidirectional).sum(axis=1), batch.weights.sum(axis=1)
 
 
 def weighed(nats: jax.Array, tokens: jax.Array, average: str) -> jax.Array:
@@ -422,18 +427,25 @@ def planned_bytes(*arguments: Any) -> int:
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
 def evaluate(net: Transformer, batch: Batch, config: PretrainConfig, mesh: Mesh) -> jax.Array:
-    """Mean nats per label token of every monitored objective, float32 (n,), by one program.
+    """Mean nats of every monitored objective, by one program: per label token, and per base.
 
-    `batch` has leading axes (n, R); `config` says how many rows are computed at once.
+    The latter leaves out sentinels and other special tokens. float32 (2, n). `batch` has leading
+    axes (n, R); `config` says how many rows are computed at once.
     """
     at_once = min(config.rows, config.evaluation_rows)
     parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[2:]), batch)
     parts = jax.lax.with_sharding_constraint(parts, devices.sharded(mesh))
     net = devices.whole(net, mesh)
-    nats, tokens = jax.lax.map(lambda part: row_losses(net, part, config.bidirectional), parts)
-    shape = (batch.tokens.shape[0], -1)
-    losses = nats.reshape(shape).sum(axis=1) / tokens.reshape(shape).sum(axis=1)
-    return devices.whole(losses, mesh)
+
+    def sums(part: Batch) -> tuple[jax.Array, jax.Array]:
+        bases = (part.labels >= vocab.A) & (part.labels <= vocab.N)
+        counted = jnp.stack([part.weights, part.weights * bases])
+        nats = token_losses(net, part, config.bidirectional)[None]
+        return (nats * counted).sum(axis=2), counted.sum(axis=2)
+
+    of_all = lambda x: x.swapaxes(0, 1).reshape(2, len(batch.tokens), -1).sum(axis=2)
+    nats, tokens = map(of_all, jax.lax.map(sums, parts))
+    return devices.whole(nats / tokens, mesh)
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"), donate_argnums=0)

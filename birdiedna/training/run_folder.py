@@ -69,7 +69,7 @@ EVENT = {
     **_maybe("step skipped tokens_seen bases_seen unique_bases_seen subset n_train", int),
     **_maybe("loss accuracy learning_rate grad_norm seconds tokens_per_s", NUMBER),
     **_maybe("predicted_reward spread reward fit_loss share cost", NUMBER),
-    **_maybe("losses rows loss_tokens ratios rewards", {...: NUMBER}),
+    **_maybe("losses base_losses rows loss_tokens ratios rewards", {...: NUMBER}),
     **_maybe("predicted_rewards rows_share loss_tokens_share", {...: NUMBER}),
     **_maybe("explored", bool),
     **_maybe("split chain", str),

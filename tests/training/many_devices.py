@@ -82,7 +82,7 @@ def over(count, human, shard_state=False, arm=ARM) -> dict:
         rows += np.asarray(steps.starts).ravel().tolist()
     after = pretrain.evaluate(state.model, fixed, arm, mesh)
     held = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))
-    return {"losses": losses + np.asarray(after).tolist(), "rows": rows, "bytes": held}
+    return {"losses": losses + np.asarray(after[0]).tolist(), "rows": rows, "bytes": held}
 
 
 def trained(human, shard_state) -> dict:

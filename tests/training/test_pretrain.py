@@ -12,6 +12,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdiedna import vocab
 from birdiedna.data.genome import Windows
 from birdiedna.director.director import even
 from birdiedna.model import attention, transformer
@@ -71,6 +72,22 @@ def test_a_run_is_measured_decided_and_trained_at_its_steps(birdie):
     first = birdie["evaluation"][0]["losses"]
     assert list(first) == [*BIRDIE_DNA, *NTP]
     assert all(abs(loss - np.log(384)) < 1 for loss in first.values())
+    last = birdie["evaluation"][-1]
+    assert last["base_losses"]["next_token"] == last["losses"]["next_token"]  # of bases alone
+
+
+def test_losses_of_bases_leave_out_special_tokens(human):
+    net, mesh = transformer.init(BIRDIE.model, 0), devices.mesh(BIRDIE.rows)
+    fixed = pretrain._data(BIRDIE, human, BIRDIE.monitored())[1]
+    found = np.asarray(pretrain.evaluate(net, fixed, BIRDIE, mesh))
+    for k, name in enumerate(BIRDIE.monitored().names):
+        tokens, labels, weights, prefix, _ = (np.asarray(x[k]) for x in fixed)
+        odds = np.log(np.asarray(jax.nn.softmax(net(jnp.asarray(tokens), jnp.asarray(prefix)))))
+        nats = -np.take_along_axis(odds, labels[..., None], axis=2)[..., 0]
+        bases = (labels >= vocab.A) & (labels <= vocab.T)
+        means = [nats[which].mean() for which in (weights > 0, (weights > 0) & bases)]
+        assert found[:, k] == pytest.approx(means, abs=1e-4)
+        assert (means[0] == means[1]) == (name == "next_token")
 
 
 def test_ratios_are_logged_as_commanded_and_as_realised(birdie):
