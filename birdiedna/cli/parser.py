@@ -440,7 +440,7 @@ _DATA_VERBS = {
         _arg("--genome", "FASTA, or an entry of `birdiedna data list`", required=True),
         [
             _arg("--peaks BED", "peaks of a histone mark", type=Path),
-            _arg("--tss BED", "transcription start sites, with strands", type=Path),
+            _arg("--tss BED", "transcription start sites with strands, or EPDnew's", type=Path),
             _arg("--exons GTF", "transcripts, for splice sites", type=Path),
             _arg("--bed BED", "other intervals; needs --length", type=Path),
         ],

@@ -39,17 +39,20 @@ class Intervals(NamedTuple):
 Row = tuple[int, str, str, str, str]
 
 
-def read_bed(path: Path | str) -> Intervals:
+def read_bed(
+    path: Path | str, part: Callable[[list[str]], list[str]] = lambda fields: fields[1:3]
+) -> Intervals:
     """Read a BED file with 3 or more columns (also narrowPeak), plain or gzip.
 
-    `#`, `track` and `browser` lines are skipped. Column 6, if it exists, is the strand. ValueError,
-    with file and line, for too few or a varying number of columns, coordinates that are not whole
-    numbers, an end not above the start, or an unknown strand.
+    `#`, `track` and `browser` lines are skipped. Column 6, if it exists, is the strand. `part`
+    gives start and end by the fields of a line. ValueError, with file and line, for too few or a
+    varying number of columns, coordinates that are not whole numbers, an end not above the start,
+    or an unknown strand.
     """
-    return _checked(Path(path), _bed(Path(path)))
+    return _checked(Path(path), _bed(Path(path), part))
 
 
-def _bed(path: Path) -> Iterator[Row]:
+def _bed(path: Path, part: Callable[[list[str]], list[str]]) -> Iterator[Row]:
     width = 0
     for line, text in lines(path, "BED"):
         if text.startswith("#") or text.split(None, 1)[0] in ("track", "browser"):
@@ -59,7 +62,8 @@ def _bed(path: Path) -> Iterator[Row]:
         if len(fields) < 3 or len(fields) != width:
             expected = f"{width}, as before" if width > 2 else "3 or more, separated by tabs"
             raise ValueError(f"{path}, line {line}: {len(fields)} columns; BED needs {expected}")
-        yield line, fields[0], fields[1], fields[2], fields[5] if width > 5 else "."
+        start, end = part(fields)
+        yield line, fields[0], start, end, fields[5] if width > 5 else "."
 
 
 def read_table(path: Path | str) -> Intervals:

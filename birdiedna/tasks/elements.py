@@ -79,9 +79,9 @@ def starts(path: Path | str) -> Elements:
     """Read promoters: 300 bases, transcription start site at index 49 (+) or 10 (-), not flipped.
 
     The file is BED with strands; the start site is the first base in the direction of
-    transcription.
+    transcription, and in a promoter of EPDnew that of its thick part.
     """
-    found = intervals.read_bed(path)
+    found = intervals.read_bed(path, _begin)
     first_base = np.where(found.strands == "-", found.ends - 1, found.starts)
     found = found._replace(starts=first_base, ends=first_base + 1)
     unknown = ~np.isin(found.strands, ("+", "-"))
@@ -94,6 +94,18 @@ def starts(path: Path | str) -> Elements:
     windows = np.array([*sites], np.int64)
     rule = "300 bases, transcription start at index 49 for +, 10 for -, not flipped"
     return _one_class(path, found, windows, rules.PROMOTER_BASES, rule)
+
+
+def _begin(fields: list[str]) -> list[str]:
+    """Start and end of what begins at a start site: the interval, or the thick part of EPDnew's.
+
+    EPDnew lists 49 bases before a start site and, as the thick part, it and 10 bases after it.
+    """
+    try:
+        sizes = [int(end) - int(start) for start, end in (fields[1:3], fields[6:])]
+    except ValueError:  # other columns
+        sizes = []
+    return fields[6:] if sizes == [60, 11] else fields[1:3]
 
 
 def stretches(path: Path | str, length: int) -> Elements:

@@ -517,6 +517,16 @@ def test_starts_are_the_first_base_in_the_direction_of_the_strand(tmp_path):
     assert found.windows.starts.tolist() == [951, 2049] and found.length == 300
 
 
+def test_windows_of_promoters_of_epdnew_begin_with_their_regions(tmp_path):
+    rows = [("+", 1049, 1060), ("-", 1000, 1011), ("-", 1000, 1060), ("+", 0, 0)]
+    text = lines([(TRAIN, 1000, 1060, "a_1", 900, *row) for row in rows])
+    found = elements.starts(written(tmp_path, text))
+    assert found.found.starts.tolist() == [1049, 1010, 1059, 1000]  # the last two are not EPDnew's
+    assert found.windows.starts.tolist() == [1000, 1000, 1049, 951]
+    with pytest.raises(ValueError, match="start is 'x'"):
+        elements.starts(written(tmp_path, lines([(TRAIN, "x", 1060, "a", 0, "+", 1049, 1060)])))
+
+
 def test_windows_of_peaks_and_middles_start_where_the_rules_say(tmp_path):
     path = written(tmp_path, lines([(TRAIN, 5000, 5010), (TRAIN, 100, 111), (TRAIN, 100, 103)]))
     assert elements.peaks(path).windows.starts.tolist() == [4999, 99, 99]
