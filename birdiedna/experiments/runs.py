@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -280,16 +280,15 @@ class Live:
         arm. All data are checked; errors as in `finetuned`.
         """
         found, tuned = [], list(product(self.tasks(), (*arms, "random")))
-        every: dict[str, Marked] = {}  # are read once, not for each run
+        rows = cache(lambda task: _marked(self._rows(task)))  # are read once, not for each run
         for finetune_seed, seed in product(self.settings.finetune_seeds, self.seeds):
             own = replace(self, seed=seed)
             if finetune_seed == self.settings.finetune_seeds[0]:
                 found += [own.pretraining(arm) for arm in arms]
-                every = every or {task: _marked(self._rows(task)) for task in self.tasks()}
-                found += [own.probing(arm, task, every[task]) for task, arm in tuned]
+                found += [own.probing(arm, task, rows(task)) for task, arm in tuned]
             for share in (None, *self.settings.finetune_shares):
                 found += [
-                    own.finetuning(arm, task, finetune_seed, share, every[task])
+                    own.finetuning(arm, task, finetune_seed, share, rows(task))
                     for task, arm in tuned
                 ]
         return found
@@ -690,7 +689,7 @@ class Stored:
     def _places(self, entries: Iterable[Mapping[str, Any]]) -> list[Path]:
         """The folders of runs; ValueError if one is damaged or was made from other data."""
         folders = results.runs(self.name, [entry["name"] for entry in entries])
-        mine: dict[str, str] = {}  # task -> mark, which takes long
+        of_mine = cache(self._mark)  # takes long
         for folder in folders:
             manifest = run_folder.read(folder, "manifest", "data")
             made, given = manifest["data"], dict[str, Any]()
@@ -701,9 +700,7 @@ class Stored:
                 made = made | {"validation": config["validation"]}
                 given["validation"] = [*sources.validation(self.settings, self.sources)]
             if self.sources != replace(self.sources, **_SAMPLE) and "task" in manifest:
-                if (task := manifest["task"]) not in mine:
-                    mine[task] = self._mark(task)
-                given["test"] = mine[task]
+                given["test"] = of_mine(manifest["task"])
             if differ := [part for part, mark in given.items() if made.get(part) != mark]:
                 raise ValueError(
                     f"results {self.name}: {folder.name} was not made from this {differ[0]} data; "
