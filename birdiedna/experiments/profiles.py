@@ -17,6 +17,7 @@ from birdiedna.director.reward_model import Fit, RewardModel
 from birdiedna.evaluation.paper_table import PRETRAINED
 from birdiedna.experiments import config_json, results
 from birdiedna.experiments import settings as named
+from birdiedna.model.fields import check_types
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import BIRDIE_DNA, CLASSES, MLM, NTP
 from birdiedna.training import devices, run_folder
@@ -60,6 +61,7 @@ class Profile:
     follows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_types(self)
         devices.known(self.device)
         if not self.pretrain:
             raise ValueError("pretrain has no arm")

@@ -2,16 +2,18 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from numbers import Integral, Real
 from types import UnionType
 from typing import Any, get_args, get_origin
 
 #: What fits an annotation; numbers may be numpy's.
 _KINDS: dict[Any, type] = {int: Integral, float: Real, str: str, bool: bool, tuple: tuple}
+_KINDS[Mapping] = Mapping
 
 
 def check_types(config: Any) -> None:
-    """Check that values are of their field's type, finite, and can be hashed.
+    """Check that values are of their field's type, finite and, unless mappings, can be hashed.
 
     A list, an array or a text is no tuple; the ValueError gives the field and its value.
     """
@@ -20,7 +22,7 @@ def check_types(config: Any) -> None:
         given = f"{field.name} {_short(value)}"
         _check(value, field.type, given)
         try:
-            hash(value)
+            hash(() if isinstance(value, Mapping) else value)
         except TypeError as error:
             raise ValueError(f"{given}: {error}; give tuples and frozen dataclasses") from None
 
@@ -41,6 +43,10 @@ def _check(value: Any, hint: Any, given: str) -> None:
         raise ValueError(f"{given} is of type {type(value).__name__}; {wanted}")
     if isinstance(value, Real) and not math.isfinite(value):
         raise ValueError(f"{given} is not finite; give a number")
+    if kind is Mapping:
+        for key, item in value.items():
+            _check(key, inner[0], f"{given}: {_short(key)}")
+            _check(item, inner[1], f"{given}: {_short(item)}")
     if kind is tuple:
         hints = inner[:1] * len(value) if inner[1:] == (...,) else inner
         if len(hints) != len(value):

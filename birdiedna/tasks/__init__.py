@@ -21,6 +21,7 @@ from birdiedna.data.files import expanded
 from birdiedna.data.genome import Genome
 from birdiedna.data.labelled import Labelled
 from birdiedna.data.names import quantity
+from birdiedna.model.fields import check_types
 from birdiedna.tasks import encode, layouts, splits, tables
 from birdiedna.tasks.benchmark_rules import TASKS
 from birdiedna.tasks.layouts import PARTS, TaskFiles, find, names
@@ -80,6 +81,7 @@ class Reading:
     skip_missing: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.length < 0:
             raise ValueError(f"length {self.length} is negative; give bases, or 0 for whole rows")
 

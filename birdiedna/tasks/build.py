@@ -30,6 +30,7 @@ from birdiedna.data.genome import (
 from birdiedna.data.intervals import Intervals
 from birdiedna.data.labelled import Labelled
 from birdiedna.data.names import option
+from birdiedna.model.fields import check_types
 from birdiedna.tasks import benchmark_rules as rules
 from birdiedna.tasks.benchmark_rules import Gene
 from birdiedna.tasks.elements import Elements
@@ -64,6 +65,7 @@ class Plan:
     skip_missing: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.most < 0:
             raise ValueError(f"rows {self.most} is negative; give 0 (all) or more")
 

@@ -19,6 +19,7 @@ from birdiedna.data.chromosomes import chromosome
 from birdiedna.data.genome import Genome
 from birdiedna.data.names import listed, meant
 from birdiedna.data.table import BLANKS
+from birdiedna.model.fields import check_types
 
 FASTA_SUFFIXES = tuple(f".{kind}{gz}" for kind in ("fna", "fa", "fasta") for gz in ("", ".gz"))
 #: Files of texts, without hidden ones.
@@ -77,6 +78,7 @@ class Columns:
     labels: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
+        check_types(self)
         words = Counter(word for word, _ in self.labels)
         if twice := [word for word, count in words.items() if count > 1]:
             raise ValueError(f"label map: {twice[0]!r} occurs twice; give each word one class")

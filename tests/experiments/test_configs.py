@@ -13,6 +13,7 @@ from birdiedna.director.director import Birdie, Recorded, even
 from birdiedna.experiments import config_json, profiles
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives.definitions import NTP
+from birdiedna.tasks import Columns, Reading, build
 from birdiedna.training import run_folder
 from birdiedna.training.optimizer import OptimizerConfig
 
@@ -124,6 +125,7 @@ def test_a_config_is_read_from_its_folder_unless_a_field_is_repeated(tmp_path):
 
 CONFIGS = [QUICK, QUICK.director, QUICK.director.reward, QUICK.director.fit]
 CONFIGS += [QUICK.model, QUICK.director.model, *dict(QUICK.objectives).values(), *NTP.values()]
+CONFIGS += [Reading(), Columns(), build.Plan(), profiles.PROFILES["quick"]]
 CONFIGS += [OptimizerConfig(), profiles.PROFILES["quick"].probe]
 CONFIGS += [profiles.PROFILES["quick"].finetune, even((0, 1)), Recorded((0,), ((1.0,),))]
 
@@ -133,7 +135,7 @@ CONFIGS += [profiles.PROFILES["quick"].finetune, even((0, 1)), Recorded((0,), ((
 def test_python_values_that_no_field_can_hold_are_refused_by_name(config):
     for field in fields(config):
         value = getattr(config, field.name)
-        others = [[value], {}]
+        others = [[value], {1: 1j}]
         if not isinstance(value, str):
             others += ["64"]
         if not isinstance(value, bool):
