@@ -150,22 +150,22 @@ def probabilities(folders: Iterable[Path]) -> pl.DataFrame:
 def beside_leaks(folders: Iterable[Path], leaked: Mapping[str, Sequence[int]]) -> pl.DataFrame:
     """Test MCC of tasks with leaked rows: of all rows, of those not leaked, and of the leaked ones.
 
-    `leaked` has the indices of test rows by task. Columns: task, arm, leaked (their number), all,
-    clean, leaks (means over runs, at the chosen step; NaN without rows).
+    `leaked` has the indices of test rows by task. Columns: task, arm, kind, leaked (their number),
+    all, clean, leaks (means over runs; null without rows). Of probes those of all train rows count.
     """
     rows = []
     for folder in folders:
-        tags = _tags(folder)
+        tags = _tags(folder, "kind")
         if not (there := leaked.get(tags["task"])):
             continue
-        labels, logits, _ = chosen(folder)
+        *_, (labels, logits, _) = _scored(folder, tags["kind"])  # shares of a probe rise to 1
         leaks = np.isin(np.arange(len(labels)), there)
         parts = {"all": np.ones_like(leaks), "clean": ~leaks, "leaks": leaks}
         mcc = lambda part: metrics.scores(labels[part], logits[part])["mcc"] if part.any() else None
         rows.append(tags | {"leaked": len(there)} | {name: mcc(p) for name, p in parts.items()})
-    columns: Schema = {"task": pl.String, "arm": pl.String, "leaked": pl.Int64}
+    columns: Schema = dict.fromkeys(("task", "arm", "kind"), pl.String) | {"leaked": pl.Int64}
     columns |= dict.fromkeys(("all", "clean", "leaks"), pl.Float64)
-    keys = ["task", "arm", "leaked"]
+    keys = ["task", "arm", "kind", "leaked"]
     return pl.DataFrame(rows, columns).group_by(keys, maintain_order=True).mean()
 
 

@@ -18,6 +18,7 @@ from birdiedna import vocab
 from birdiedna.data import table, variants
 from birdiedna.data.labelled import Labelled
 from birdiedna.data.words import short_word_codes
+from birdiedna.evaluation.metrics import RESAMPLES
 from birdiedna.tasks import benchmark_rules as rules
 
 #: Accepted column names of a labelled table, beside those of all variants.
@@ -284,7 +285,7 @@ def auroc_interval(
     """95% percentile bootstrap of the AUROC over groups of rows, such as site and control."""
     names, of = np.unique(groups, return_inverse=True)
     rng, equal = np.random.default_rng(0), np.full(len(names), 1 / len(names))
-    drawn = rng.multinomial(len(names), equal, (100, 10))  # ten at once, to fit into memory
+    drawn = rng.multinomial(len(names), equal, (RESAMPLES // 10, 10))  # to fit into memory
     values = [_aurocs(labels == 1, scores, times[:, of]) for times in drawn]
     low, high = np.nanquantile(values, (0.025, 0.975))
     return float(low), float(high)

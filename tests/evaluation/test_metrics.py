@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from birdiedna.evaluation import frames, metrics, probabilities, statistics
+from birdiedna.evaluation import frames, metrics, probabilities, statistics, variant_sets
 from birdiedna.training.metrics import best_evaluation, of_tables
 
 
@@ -46,10 +46,12 @@ def test_interval_equals_that_of_resampled_rows(metric):
     assert np.quantile(values, (0.025, 0.975)) == pytest.approx((low, high), abs=0.02)
 
 
-def test_bootstraps_over_rows_have_10_000_resamples():
+def test_bootstraps_over_rows_have_10_000_resamples(monkeypatch):
     labels, answers = np.array([0, 1] * 50), np.eye(2)[[0, 1, 1, 1] * 25]
     assert statistics.resampled(labels, labels[None], 2).shape == (1, 10_000)
     assert metrics.intervals(labels, answers) == metrics.intervals(labels, answers, 0, 10_000)
+    monkeypatch.setattr(np, "nanquantile", lambda values, _: (np.size(values), 0))
+    assert variant_sets.auroc_interval(labels, answers[:, 1], labels) == (10_000, 0)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,8 @@ def test_the_last_step_and_the_best_on_test_rows_are_compared_with_the_chosen_on
 def test_scores_stand_beside_those_without_leaked_rows(folders):
     leaked = {TASKS[0]: [0, 1, 5], TASKS[1]: [], "another": [3]}
     found = frames.beside_leaks(folders, leaked)
-    assert found.select("task", "arm", "leaked").rows() == [(TASKS[0], arm, 3) for arm in ERRORS]
+    keys = [(TASKS[0], arm, "finetune", 3) for arm in ERRORS]
+    assert found.select("task", "arm", "kind", "leaked").rows() == keys
     of_task = [one for one in folders if TASKS[0] in one.name and "ntp" in one.name]
     parts = (lambda n: [*range(n)], lambda n: [2, 3, 4, *range(6, n)], lambda n: [0, 1, 5])
     for column, part in zip(("all", "clean", "leaks"), parts, strict=True):

@@ -148,6 +148,9 @@ def test_a_run_of_a_plan_equals_that_of_a_chapter(plan, worked, wanted, kind):
         assert told[0].get("data", told[0]) == told[1].get("data", told[1])
     scored = frames.results([there])
     assert scored.equals(frames.results([here])) and set(scored["kind"]) == {kind}
+    beside = frames.beside_leaks([there], {"one": [0]})  # of all train rows
+    whole = scored.filter(metric="mcc", share=1.0)["value"]
+    assert beside["all"].to_list() == whole.to_list() and beside["kind"].to_list() == [kind]
 
 
 def test_a_plan_names_neither_rows_nor_folders_of_this_machine(plan, folder):
