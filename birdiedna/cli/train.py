@@ -72,6 +72,8 @@ def _runs(
         files.check_writable(run_folder.root(), "runs", "BIRDIEDNA_RUNS")
         if (summary := profiles.summary(runs.settings)) and not jax.process_index():
             print(summary)
+            if idle := _idle(given, runs.settings):
+                print(f"without effect on this run: {', '.join(idle)}")
         if given.arm == "random" and not model:
             if unread := _named(given, "genome", "validation", "shard_state"):
                 print(f"random weights are not pre-trained: without effect: {', '.join(unread)}")
@@ -83,6 +85,22 @@ def _runs(
                 said = "is pre-trained on the embedded sample; --genome names another genome"
                 print(f"{given.arm} {said}")
         yield runs
+
+
+def _idle(given: argparse.Namespace, found: profiles.Profile) -> list[str]:
+    """Return those settings of the command line that its run does not read."""
+    own = {text.partition("=")[0].strip() for text in given.changes}
+    used = profiles.changes_of(found, given.verb, given.arm)
+    free = ["device", "remake"] + ["tasks"] * (given.verb == "probe" and not given.task)
+
+    def reads(change: str) -> bool:
+        name = change.partition("=")[0]
+        if given.arm == "random" and name.startswith("pretrain."):
+            return ".model." in name
+        return name in free or change in used
+
+    named = (change for change in found.changes if change.partition("=")[0] in own)
+    return [change for change in named if not reads(change)]
 
 
 def _trained_already(given: argparse.Namespace, model: str, *options: str) -> None:

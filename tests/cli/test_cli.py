@@ -320,6 +320,26 @@ def test_random_weights_say_that_they_read_no_genome(capsys):
         assert "absent.fa" not in runs.finetuning("random", "promoter_all").command()
 
 
+@pytest.mark.parametrize(
+    ("words", "changes", "idle"),
+    [
+        (["pretrain"], ["pretrain.steps=40", "finetune.steps=30", "device=any"], [1]),
+        (["pretrain", "--arm", "ntp"], ["pretrain.ntp.slots=64", "pretrain.birdie.slots=64"], [1]),
+        (["finetune"], ["pretrain.steps=40", "finetune.head=pooled", "probe.subsets=2"], [2]),
+        (["finetune"], ["tasks=promoter_all", "simulated_seeds=2"], [0, 1]),
+        (["finetune", "--arm", "random"], ["pretrain.steps=40", "pretrain.model.blocks=1"], [0]),
+        (["probe", "ntp"], ["tasks=promoter_all", "probe.subsets=2", "finetune.rows=8"], [2]),
+    ],
+)
+def test_settings_that_a_run_does_not_read_are_named(capsys, words, changes, idle):
+    sets = [word for change in changes for word in ("--set", change)]
+    given = parser.parser().parse_args([*words, *sets])
+    given.arm = getattr(given, "arm", words[-1])
+    with train._runs(given, Sources()):
+        said = f"without effect on this run: {', '.join(changes[i] for i in idle)}\n"
+        assert said in capsys.readouterr().out
+
+
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
 def test_a_folder_of_runs_that_cannot_be_written_is_named_before_data_are_read(
     refused, monkeypatch, tmp_path
