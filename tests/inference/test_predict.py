@@ -187,7 +187,7 @@ def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, r
         ("embed", tmp_path / "model.pt", "pickle"),
         ("embed", tmp_path / "pipe", "no model"),
         ("embed", "~nobody-of-this-name/x", "no model"),
-        ("embed", probed, "without its weights"),
+        ("embed", probed, "is a probe, which has no weights; give the model that it reads"),
         ("predict", tmp_path / "missing", "no model"),
         ("predict", "eighth-ntp", "a pre-trained run; give that of `birdiedna finetune`"),
         ("predict", probed, "a probe; give that of `birdiedna finetune`"),
