@@ -195,14 +195,15 @@ class Deshuffling:
 
     def _counts(self, window: int) -> tuple[int, int]:
         """The number of bases to move and of their spans; single bases may be neighbours."""
-        if self.mean_span == 1:
-            noise = math.floor(self.rate * window + 0.5)
-            return noise, noise
-        return count_spans(window, self.rate, self.mean_span)
+        noise, spans = (math.floor(self.rate * window + 0.5),) * 2
+        if self.mean_span != 1:
+            noise, spans = count_spans(window, self.rate, self.mean_span)
+        if spans < 2:
+            raise ValueError(f"{self} has fewer than two spans to exchange in {window} bases")
+        return noise, spans
 
     def sizes(self, window: int) -> Sizes:
-        if self._counts(window)[1] < 2:
-            raise ValueError(f"{self} has fewer than two spans to exchange in {window} bases")
+        self._counts(window)
         return Sizes(_opened(self.token) + window, window + 1)
 
     def __call__(self, key: jax.Array, window: jax.Array) -> Program:

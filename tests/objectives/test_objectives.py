@@ -32,7 +32,7 @@ from birdiedna.objectives.program import align, expand, pad, shift, window_bases
 from birdiedna.objectives.spans import compose, count_spans, cycle, layout
 
 ALL = {name: one for name, one in EVERY.items() if not one.sizes(100).in_place}
-ROWS, SLOTS = 1000, 1024
+ROWS, SLOTS, KEY = 1000, 1024, jax.random.key(0)
 #: Bases, prefix and label tokens at 1,024 and 128 slots, from the reference.
 SOLVED = {
     "infill_50_3": [(766, 512, 512), (94, 64, 64)],
@@ -402,6 +402,21 @@ def test_an_objective_that_does_not_fit_says_so():
         window_bases(SelectiveCopying(), 32)
     with pytest.raises(ValueError, match="500 spans in 1000 bases would touch or lack sentinels"):
         Infilling(0.5, 1, None).sizes(1000)
+
+
+@pytest.mark.parametrize("name", [*EVERY, "single bases"])
+def test_a_window_is_refused_alike_whether_sizes_or_a_row_is_asked_for(name):
+    objective = {**EVERY, "single bases": Deshuffling(mean_span=1)}[name]
+    for bases in range(1, 60):
+        window = jax.ShapeDtypeStruct((bases,), jnp.uint8)
+        refused = []
+        for ask in (objective.sizes, lambda _: jax.eval_shape(objective, KEY, window)):
+            try:
+                ask(bases)
+                refused.append(False)
+            except ValueError:
+                refused.append(True)
+        assert refused[0] == refused[1], f"{bases} bases"
 
 
 #: Choices that the paper leaves open, other than ours.
