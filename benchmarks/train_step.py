@@ -140,10 +140,10 @@ def _compared(compute: str, length: int, pairs: int) -> list[Row]:
         times = _timed(programs, data, pairs)
     versions = ", ".join(f"{name} {v}" for name, v in known["torch"]["versions"].items())
     row, size = partial(Row, "train_step"), f"{compute}, {BATCH} x {length}"
-    found = [
-        row(f"{who}, {size}", 1e3 * seconds, "ms", note=f"{clean} of {pairs} clean repetitions")
-        for who, (seconds, clean) in times.items()
-    ]
+    found = []
+    for who, (seconds, clean) in times.items():
+        note = f"{clean} of {pairs} clean repetitions; {BATCH * length / seconds:,.0f} tokens/s"
+        found.append(row(f"{who}, {size}", 1e3 * seconds, "ms", note=note))
     ours, ours_clean = times.pop("ours")
     for who, (seconds, clean) in times.items():
         fewest = min(clean, ours_clean)

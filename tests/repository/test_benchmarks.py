@@ -234,7 +234,11 @@ def test_the_comparison_refuses_another_model_and_times_the_same_one(monkeypatch
     monkeypatch.setattr(train_step, "TARGETS", {"float32": 1.0})
     sizes = {"width": 32, "blocks": 1, "heads": 2, "head_width": 16, "mlp_width": 64}
     monkeypatch.setattr(train_step, "SIZES", replace(train_step.SIZES, **sizes))
-    value = {row.what: row.value for row in train_step.rows(quick=True)}
+    rows = train_step.rows(quick=True)
+    value = {row.what: row.value for row in rows}
+    for row in rows:
+        if row.unit == "ms":
+            assert row.note.endswith(f"; {4 * 64 / row.value * 1e3:,.0f} tokens/s")
     assert list(value) == [
         "matrix product before, 64³",
         *[f"{who}, float32, 4 x 64" for who in ("torch", "ours", "torch.compile")],
