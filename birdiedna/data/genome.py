@@ -438,6 +438,13 @@ def windows(genome: Genome, names: Sequence[str], length: int) -> Windows:
     return Windows(known[fits, 0].astype(np.uint32), counts.astype(np.uint32))
 
 
+def not_drawn(genome: Genome, names: Sequence[str], length: int) -> int:
+    """Return the bases of contigs that are in no window: N, and stretches too short for one."""
+    found = windows(genome, names, length)
+    drawn = int(found.cumulative[-1]) + (length - 1) * len(found.first)
+    return sum(contig.length for contig in contigs_named(genome, names)) - drawn
+
+
 def stretches(genome: Genome, contig: Contig) -> np.ndarray:
     """Return start and end (K, 2) of the stretches without N in a contig, in genome positions."""
     if not contig.length:

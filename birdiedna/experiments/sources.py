@@ -146,6 +146,19 @@ def _validation(path: Path, changed: int, named: str, *how: Any) -> tuple[str, .
     )
 
 
+def not_drawn(settings: Profile, sources: Sources) -> int:
+    """The bases for training that are in no window of the profile; errors as in `split`."""
+    config = next(iter(settings.pretrain.values()))
+    how = config.held_out, config.train, config.slots
+    return _not_drawn(*_genome_file(sources), validation(settings, sources), *how)
+
+
+@lru_cache(maxsize=8)  # as `_validation`
+def _not_drawn(path: Path, changed: int, apart: tuple[str, ...], *how: Any) -> int:
+    found, (*held_out, slots) = _genome(path, changed), how
+    return genomes.not_drawn(found, genomes.split(found, apart, *held_out).train, slots)
+
+
 def described_genome(settings: Profile, sources: Sources) -> list[str]:
     """What reading changed in a genome, and its split, as lines.
 
@@ -155,10 +168,13 @@ def described_genome(settings: Profile, sources: Sources) -> list[str]:
     config = next(iter(settings.pretrain.values()))
     lines = fasta.changes(found.notes)
     for use, names in (("trained on", parts.train), ("held-out loss", parts.validation)):
-        windows = genomes.windows(found, names, config.slots)
+        lost = genomes.not_drawn(found, names, config.slots)
         bases = sum(contig.length for contig in contigs_named(found, names))
         share = f"{bases:,} bases ({bases / len(found.tokens):.1%})"
         lines.append(f"{use}: {share}, {listed(names, 8)}")
+        if lost:
+            lines[-1] += f"; {lost:,} are in no window of {config.slots:,} bases without N"
+    windows = genomes.windows(found, parts.validation, config.slots)
     genomes.fixed_starts(windows, config.evaluation_rows, found.source)
     if not sources.validation:
         lines[-1] += "; --validation names others"

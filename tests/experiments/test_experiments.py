@@ -273,6 +273,20 @@ def test_a_mistake_on_the_command_line_is_refused_in_one_line_with_a_remedy(
     assert why in refused(*(tmp_path / w if w in ("OWN", "HELD") else w for w in words))
 
 
+@pytest.mark.promise("Bad input: what reading changes is counted and reported")
+def test_bases_that_no_window_can_contain_are_reported_and_recorded(tmp_path):
+    slots = next(iter(tiny.PROFILE.pretrain.values())).slots
+    text = "ACGT" * slots
+    short = f"{text[: slots - 1]}N{text[: slots - 2]}NN{text}"
+    (tmp_path / "draft.fa").write_text(f">a\n{short}\n>b\n{text[: slots - 3]}\n>c\n{text * 9}\n")
+    given = Sources(str(tmp_path / "draft.fa"), validation="c")
+    lost = 3 * slots - 3  # two stretches of `a` with three N, and all of `b`
+    trained, apart, *_ = described_genome(tiny.PROFILE, given)
+    assert trained.endswith(f", a, b; {lost:,} are in no window of {slots} bases without N")
+    assert apart.endswith(" c")
+    assert open_runs("tiny", given).pretraining("ntp").data_notes["not_drawn"] == lost
+
+
 def test_the_end_of_a_single_contig_is_held_out_and_reported(tmp_path):
     text = "".join(np.random.default_rng(0).choice(list("ACGU"), 9000))
     (tmp_path / "phage.fa").write_text(f">NC_000000.1\n{text}\n")
