@@ -231,6 +231,8 @@ def _scores(folder: Path, rows: Task) -> str:
     predictions = _baselines(rows) if same else {}
     which = "f1 of class 1" if logits.shape[1] == 2 else "f1 the mean over classes"
     lines = [f"{title} (95% intervals over rows; {which}):"]
+    last = run_folder.predictions(folder)["test_logits"][-1]
+    predictions = {"last step": last} | predictions if step < steps else predictions
     others = {who: metrics.scores(labels, found) for who, found in predictions.items()}
     edges = metrics.intervals(labels, logits)
     for name, value in metrics.scores(labels, logits).items():

@@ -25,8 +25,8 @@ def scores(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
 def collapsed(labels: ArrayLike, probabilities: ArrayLike) -> bool:
     """Whether a run has collapsed: it is reported, never dropped.
 
-    Its |MCC| is below 0.02, or it predicts nearly one class only: the entropy of the predicted
-    classes is below 0.1 bits, or a tenth of that of the labels if these are unequally common.
+    Its MCC is below 0.02 in size, or it predicts nearly one class only: the entropy of the
+    predicted classes is below 0.1 bits, or a tenth of that of the labels if these have less than 1.
     """
     table = confusion(labels, predicted_classes(labels, probabilities), np.shape(probabilities)[1])
     true, predicted = (_bits(table.sum(axis)) for axis in (1, 0))

@@ -197,6 +197,7 @@ def test_printed_losses_and_scores_are_beside_those_of_a_guess(made, said, monke
     beside = r"majority class -?\d.*5-mers -?\d.*pairs of letters -?\d"
     scores = re.findall(rf"^  (?:accuracy|f1|mcc) .*{beside}", out, re.M)
     assert len(scores) == 3
+    assert "at step 0 of 4" in out and out.count("]  last step ") == 3
 
 
 def test_a_path_in_place_of_sources_is_refused_with_what_to_give():
