@@ -23,7 +23,7 @@ def pairs(table: pl.DataFrame) -> pl.DataFrame:
         pair(), "seeds", "gap", interval_column("+").alias("95% over seeds"), counted,
         pl.col("middle").map_elements(sided, pl.String).alias("middle half"),
         pl.col("chance").map_elements("{:.0%}".format, pl.String).alias("share ahead"),
-        "won", "lost", *columns,
+        pl.format("{} / {}", "won", "lost").alias("won / lost"), *columns,
     )  # fmt: skip
 
 
