@@ -21,7 +21,7 @@ from birdiedna.data.genome import Contig, Genome, Split, contigs_named, stretche
 from birdiedna.data.intervals import covered, of_names
 from birdiedna.data.labelled import Labelled, either_strand, sequences
 from birdiedna.data.names import quantity
-from birdiedna.data.words import shared_words
+from birdiedna.data.words import WORD, shared_words
 from birdiedna.evaluation import baselines, leakage, metrics
 from birdiedna.evaluation.leakage import HALF
 from birdiedna.tasks import PARTS, Reading, Task, splits
@@ -140,7 +140,12 @@ def _known_by_place(parts: Mapping[str, Labelled], pretraining: Pretraining) -> 
 def _pretrained(rows: Labelled, pretraining: Pretraining | None, by_place: bool) -> int | None:
     if pretraining is None:
         return None
-    return int((leakage.in_contigs(rows, *pretraining, by_place) >= HALF).sum())
+    return _half(leakage.in_contigs(rows, *pretraining, by_place))
+
+
+def _half(shares: np.ndarray) -> int | None:
+    """How many rows have at least half in common; None if no row is long enough for a word."""
+    return None if np.isnan(shares).all() else int((shares >= HALF).sum())
 
 
 def _part(split: str, rows: Labelled, pretrained: int | None) -> Entry:
@@ -203,7 +208,7 @@ def _pair(split: str, rows: Labelled, against: str, others: Labelled) -> Entry:
         "copies_reverse_complement": int(reverse.sum()),
         "overlapping": None if shares is None else int((shares > 0).sum()),
         "covered": None if shares is None else int((shares >= HALF).sum()),
-        "near_duplicates": int((shared_words(rows.tokens, [others.tokens]) >= HALF).sum()),
+        "near_duplicates": _half(shared_words(rows.tokens, [others.tokens])),
     }
 
 
@@ -273,7 +278,7 @@ _SHARED = f"""
     reverse complement. overlap: at least one base in common, by coordinates; half: {HALF:.0%} or
     more inside one row of the other. near-dup.: near-duplicates, {HALF:.0%} or more of whose
     31-base words occur in the other, which includes repeats of the genome. A dash: no
-    coordinates."""
+    coordinates, or no row of 31 bases."""
 _FILES = f"""
     repeats: rows that equal an earlier one of their split, on either strand. sorted: by label, in
     standard deviations from a shuffled file; beyond {SORTED_LIMIT:.0f} the order reveals the label.
@@ -397,6 +402,9 @@ def _sentences(card: Card) -> Iterator[str]:
         rows = f"of {part['rows']:,} {split} rows"
         if repeats := part["repeats"] + part["repeats_reverse_complement"]:
             yield f"{repeats:,} {rows} repeat an earlier one"
+        if part["shortest"] < WORD:
+            some = "all" if part["longest"] < WORD else "some"
+            yield f"{some} {split} rows have fewer than {WORD} bases, too few for near-duplicates"
         if abs(part["sorted_by_label"]) > SORTED_LIMIT:
             yield f"the order of the {split} rows reveals their label"
         if (seen := part["pretrained"]) and split != "train":
@@ -404,7 +412,7 @@ def _sentences(card: Card) -> Iterator[str]:
             yield f"{seen:,} {rows} have half or more of their {what} in the pre-training contigs"
     methods = {method["who"]: method for method in card.baselines}
     pairs, words = methods.get("pairs"), methods.get("words")
-    if pairs and words and pairs["low"] > words["high"]:
+    if pairs and words and pairs["low"] > max(words["high"], 0):
         yield (
             f"{pairs['rule']} gives MCC {pairs['mcc']:.2f}, more than 5-mers ({words['mcc']:.2f}): "
             "the site is at a fixed position"

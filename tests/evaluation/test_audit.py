@@ -128,6 +128,27 @@ def test_embedded_test_rows_are_not_in_train_rows_or_pretraining(cards):
     assert test["pretrained"].to_list() == [0] * 6 and train["pretrained"].min() > 0
 
 
+def test_rows_too_short_for_a_word_have_unknown_near_duplicates_not_none():
+    pool = different(0, 40, 30)
+    made = genome.from_sequences({"chr8": "".join(pool)})
+    read = audit.Pretraining(made, made.contigs)
+    found = card(labelled(pool[:20]), labelled(pool[20:]), read=read)
+    assert [found.pairs[0]["near_duplicates"], found.parts[0]["pretrained"]] == [None, None]
+    said = audit.findings([found])["finding"].to_list()
+    assert "all test rows have fewer than 31 bases, too few for near-duplicates" in said
+    long = card(labelled(different(2, 40, 31)), labelled(different(3, 40, 31)), read=read)
+    assert long.pairs[0]["near_duplicates"] == long.parts[0]["pretrained"] == 0
+
+
+@pytest.mark.parametrize(("low", "found"), [(-0.1, False), (0.1, True)])
+def test_a_site_is_at_a_fixed_position_only_if_letters_beat_chance_too(low, found):
+    methods = {"pairs": {"rule": "GT at 9", "low": low}, "words": {"high": -0.5}}
+    scores = [{"who": who, "mcc": 0.0, **method} for who, method in methods.items()]
+    rows = card(labelled(different(0, 40, 50)), labelled(different(1, 40, 50)))
+    said = audit.findings([rows._replace(baselines=scores)])["finding"].to_list()
+    assert any("fixed position" in one for one in said) == found
+
+
 def test_held_out_chromosomes_do_not_count_as_pretraining(tmp_path):
     pool = different(0, 30, 60)
     held = ["20", "chr21_x_random"]
