@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 HERE = layout.here()
 NAMES = [path.stem for path in sorted((HERE.root / "book").glob("[01]*.ipynb"))]
 SMALLER = (
-    "pretrain.rows=4 pretrain.evaluation_rows=8 pretrain.steps=200 "
+    "pretrain.rows=4 pretrain.evaluation_rows=8 pretrain.steps=60 pretrain.model.blocks=1 "
     "pretrain.director.fit.iterations=5 pretrain.director.candidates=128 "
     "finetune.steps=4 finetune.evaluate_every=2 finetune_seeds=0,1 "
     "tasks=promoter_tata,splice_sites_donors probe.subsets=2 simulated_seeds=2"
