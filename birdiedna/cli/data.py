@@ -207,12 +207,14 @@ def _describe_genome(place: Path, named: str) -> None:
     for name, profile in profiles.PROFILES.items():
         by_slots.setdefault(profile.pretrain["ntp"].slots, []).append(name)
     fit: list[str] = []
+    shown: list[str] = []
     refused: list[ValueError] = []
     for slots, names in sorted(by_slots.items()):
         try:
             lines = described_genome(profiles.PROFILES[names[0]], source)
-            if not fit:
-                print("  " + "\n  ".join(lines))
+            rows = f"with rows of {slots:,} bases ({', '.join(names)}), " * bool(fit)
+            print("".join(f"  {rows}{line}\n" for line in lines if line not in shown), end="")
+            shown += lines
             fit += names
         except ValueError as error:
             refused.append(error)

@@ -74,6 +74,15 @@ def test_check_measures_each_contig_and_says_which_profiles_can_use_it(tmp_path,
     assert "rows of 1,024 bases (eighth, paper): " in out and "(profile quick)" in out
 
 
+def test_check_says_what_longer_rows_leave_out(tmp_path, said):
+    out = said("data", "check", written(tmp_path, f">a\n{f'{BASES}N' * 8}\n>b\n{BASES * 30}\n"))
+    quick, eighth = [line for line in out.splitlines() if " trained on: " in line]
+    assert quick.endswith("; 8 are in no window of 128 bases without N")
+    assert eighth.startswith("  with rows of 1,024 bases (eighth, paper), trained on: ")
+    assert eighth.endswith(f"; {8 * 401:,} are in no window of 1,024 bases without N")
+    assert out.count("held-out loss: ") == 1
+
+
 GTF = "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n"
 
 
