@@ -315,6 +315,12 @@ def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
                 ) from error
 
 
+def check_downloaded(path: Path, start: bytes, kind: str) -> None:
+    """Refuse (ValueError) a web page or git-LFS pointer in place of a file."""
+    if start.lstrip().startswith((b"<", b"version https://git-lfs")):
+        check_start(path, start, kind)
+
+
 def check_start(path: Path | str, start: bytes, kind: str) -> None:
     """Check the first bytes of the (decompressed) file.
 

@@ -68,6 +68,7 @@ def parse(text: bytes, path: Path, shape: Any = object, remedy: str = REMEDY) ->
         checked = isinstance(value, dict) and "seal" in value
         intact = not checked or value["seal"] == _unsealed_sum(value)
     except (ValueError, RecursionError) as error:
+        files.check_downloaded(path, text[:500], "JSON")
         raise damaged(path, error, remedy) from None
     if wrong := misfit(value, shape) if intact else ALTERED:
         raise damaged(path, wrong, remedy)

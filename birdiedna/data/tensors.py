@@ -59,8 +59,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
                 "give a .safetensors file"
             )
         if not fits:
-            if start.lstrip().startswith((b"<", b"version")):
-                files.check_start(path, start + file.read(500), "safetensors data")
+            files.check_downloaded(path, start + file.read(500), "safetensors data")
             raise _damaged(path, "it does not begin with the length of its header")
         text = file.read(length)
     header = stored.parse(text, path, _HEADER, _REMEDY)

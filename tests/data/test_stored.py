@@ -42,6 +42,15 @@ def test_json_that_is_not_what_was_written_is_named(text, why):
     assert why in said and said.endswith("; put it back")
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(b"\n<!doctype html>", "a web page"), (b"version https://git-lfs.x\n", "a git-LFS pointer")],
+)
+def test_json_that_was_not_downloaded_is_said_to_be_that(text, why):
+    with pytest.raises(ValueError, match=f"folder/file.json: {why}, not"):
+        stored.parse(text, NOWHERE)
+
+
 def test_a_sealed_value_is_read_in_any_layout_and_not_after_a_change():
     value = {"b": [1, 2.5, None, "é"], "a": {"x": 1e-300}}
     text = json.dumps(stored.sealed(value))
