@@ -7,9 +7,11 @@ from numbers import Integral, Real
 from types import UnionType
 from typing import Any, get_args, get_origin
 
-#: What fits an annotation; numbers may be numpy's.
-_KINDS: dict[Any, type] = {int: Integral, float: Real, str: str, bool: bool, tuple: tuple}
-_KINDS[Mapping] = Mapping
+import numpy as np
+
+#: What fits an annotation; numbers and truth values may be numpy's.
+_KINDS: dict[Any, Any] = {int: Integral, float: Real, str: str, bool: bool | np.bool_}
+_KINDS |= {tuple: tuple, Mapping: Mapping}
 
 
 def check_types(config: Any) -> None:
@@ -36,12 +38,14 @@ def _check(value: Any, hint: Any, given: str) -> None:
         fits = isinstance(value, _KINDS.get(kind, kind))
         fits &= kind is bool or not isinstance(value, bool)
     else:  # a protocol
-        fits = all(hasattr(value, name) for name in vars(kind) if not name.startswith("_"))
+        fits = not isinstance(value, type) and all(
+            hasattr(value, name) for name in vars(kind) if not name.startswith("_")
+        )
     if not fits:
         text = ", as ('chr8',)" if isinstance(value, str) and kind is tuple else ""
         wanted = f"give a value of type {kind.__name__}{text}"
         raise ValueError(f"{given} is of type {type(value).__name__}; {wanted}")
-    if isinstance(value, Real) and not math.isfinite(value):
+    if kind is float and not abs(value) < math.inf:
         raise ValueError(f"{given} is not finite; give a number")
     if kind is Mapping:
         for key, item in value.items():

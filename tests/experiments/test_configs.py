@@ -135,7 +135,7 @@ CONFIGS += [profiles.PROFILES["quick"].finetune, even((0, 1)), Recorded((0,), ((
 def test_python_values_that_no_field_can_hold_are_refused_by_name(config):
     for field in fields(config):
         value = getattr(config, field.name)
-        others = [[value], {1: 1j}]
+        others = [[value], {1: 1j}, type(value)]
         if not isinstance(value, str):
             others += ["64"]
         if not isinstance(value, bool):
@@ -159,9 +159,17 @@ def test_a_size_of_a_model_that_no_field_can_hold_is_refused(config):
 
 def test_numbers_of_numpy_are_recorded_as_plain_ones():
     one = replace(
-        QUICK, steps=np.int64(QUICK.steps), evaluations=tuple(np.array(QUICK.evaluations))
+        QUICK,
+        steps=np.int64(QUICK.steps),
+        evaluations=tuple(np.array(QUICK.evaluations)),
+        bidirectional=np.bool_(QUICK.bidirectional),
     )
     assert through_json(one) == through_json(QUICK)
+
+
+def test_a_number_too_large_for_a_float_is_refused_by_its_bound():
+    with pytest.raises(ValueError, match="^steps 1[0,]* are more than"):
+        replace(QUICK, steps=10**400)
 
 
 @pytest.mark.parametrize("scaling", [[8.0, 1.0, 4.0, 8192.0], [], "abcd", (1.0, float("nan"), 2.0)])
