@@ -348,7 +348,7 @@ class Live:
             stored = run_folder.read(played, "config") | filled
             replay.expect(played, stored, spec.record(), spec.data)
             spec = replace(spec, config=replace(config, director=director), replay=self.replayed)
-        lost = sources.not_drawn(self.settings, self.sources)
+        lost = sources.not_drawn(config, self.sources)
         return named(replace(spec, data_notes={**spec.data_notes, "not_drawn": lost}))
 
     def finetuning(

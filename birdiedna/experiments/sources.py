@@ -17,6 +17,7 @@ from birdiedna.data.names import listed, option
 from birdiedna.experiments.profiles import Profile
 from birdiedna.tasks import Reading, Task
 from birdiedna.training import devices
+from birdiedna.training.pretrain import PretrainConfig
 
 SAMPLE = "sample"
 
@@ -146,11 +147,10 @@ def _validation(path: Path, changed: int, named: str, *how: Any) -> tuple[str, .
     )
 
 
-def not_drawn(settings: Profile, sources: Sources) -> int:
-    """The bases for training that are in no window of the profile; errors as in `split`."""
-    config = next(iter(settings.pretrain.values()))
-    how = config.held_out, config.train, config.slots
-    return _not_drawn(*_genome_file(sources), validation(settings, sources), *how)
+def not_drawn(config: PretrainConfig, sources: Sources) -> int:
+    """The bases for training that are in no window of a config; errors as in `genome.split`."""
+    how = config.validation, config.held_out, config.train, config.slots
+    return _not_drawn(*_genome_file(sources), *how)
 
 
 @lru_cache(maxsize=8)  # as `_validation`
