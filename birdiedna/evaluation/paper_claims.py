@@ -49,9 +49,8 @@ SOLVED_NATS = 0.1
 def ends(losses: pl.DataFrame) -> pl.DataFrame:
     """First and last of `frames.losses`: arm, objective, first, last, per_base (last), trained."""
     parts = losses.sort("step").group_by("arm", "objective", maintain_order=True)
-    loss = pl.col("loss")
-    bases = pl.col("^per_base$").last()
-    return parts.agg(bases, first=loss.first(), last=loss.last(), trained=pl.first("trained"))
+    ends = {"first": pl.first("loss"), "last": pl.last("loss"), "per_base": pl.last("per_base")}
+    return parts.agg(**ends, trained=pl.first("trained"))
 
 
 def machinery(losses: pl.DataFrame, entropy: float) -> pl.DataFrame:

@@ -219,7 +219,7 @@ def asked() -> tuple[str, build.Order]:
     if when not in ("missing", "never", "always"):
         raise ValueError(f"BIRDIEDNA_RUN is {when!r}; choose one of missing, never, always")
     name, remedy = "BIRDIEDNA_PARAMETERS", 'write JSON, as {"seed": 1}'
-    given = parse(os.environ.get(name, "{}").encode() or b"{}", Path(name), {}, remedy)
+    given = parse((os.environ.get(name) or "{}").encode(), Path(name), {}, remedy)
     profile = os.environ.get("BIRDIEDNA_PROFILE") or "quick"
     return when, build.Order(profile, given, force=when == "always", keep_going=True)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memory import peak
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from birdiedna.evaluation import frames, metrics, probabilities, statistics, variant_sets
@@ -50,6 +51,8 @@ def test_bootstraps_over_rows_have_10_000_resamples(monkeypatch):
     labels, answers = np.array([0, 1] * 50), np.eye(2)[[0, 1, 1, 1] * 25]
     assert statistics.resampled(labels, labels[None], 2).shape == (1, 10_000)
     assert metrics.intervals(labels, answers) == metrics.intervals(labels, answers, 0, 10_000)
+    many = np.arange(1000)  # as groups, of which not all resamples are drawn at once
+    assert peak(lambda: variant_sets.auroc_interval(many % 2, many, many)) < 1000 * 10_000
     monkeypatch.setattr(np, "nanquantile", lambda values, _: (np.size(values), 0))
     assert variant_sets.auroc_interval(labels, answers[:, 1], labels) == (10_000, 0)
 

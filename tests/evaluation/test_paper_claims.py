@@ -21,9 +21,8 @@ def losses(copying: float, ntp: float, other: float = 1.0) -> pl.DataFrame:
     rows = every(arm=paper_table.PRETRAINED, objective=last, step=(10, 0))
     loss = pl.col("objective").replace_strict(last, return_dtype=pl.Float64)
     trained = (pl.col("objective") == "next_token") == (pl.col("arm") == "ntp")
-    return rows.with_columns(
-        loss=pl.when(pl.col("step") == 0).then(6.0).otherwise(loss), trained=trained
-    )
+    loss = pl.when(pl.col("step") == 0).then(6.0).otherwise(loss)
+    return rows.with_columns(loss=loss, per_base=loss, trained=trained)
 
 
 @pytest.mark.parametrize(

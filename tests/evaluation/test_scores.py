@@ -55,7 +55,8 @@ def test_collapsed_runs_are_counted(tmp_path):
         found = dict(stored)
     found["test_logits"][:] = (1.0, 0.0)
     np.savez(folder / "predictions.npz", **found)
-    steps = {"arm": "ntp", "objective": "copying", "step": [0], "loss": [1.0], "trained": False}
+    steps = {"arm": "ntp", "objective": "copying", "step": [0], "loss": [1.0], "per_base": [1.0]}
+    steps |= {"trained": False}
     rounds = pl.DataFrame({"end": [0, 1], "reward": [0.1, 0.1]})
     runs = frames.results([folder]), frames.curves([folder])
     table = paper_claims.failures(pl.DataFrame(steps), rounds, *runs)
