@@ -96,7 +96,7 @@ def _idle(given: argparse.Namespace, found: profiles.Profile) -> list[str]:
     def reads(change: str) -> bool:
         name = change.partition("=")[0]
         if given.arm == "random" and name.startswith("pretrain."):
-            return ".model." in name
+            return ".model." in name and ".director." not in name
         return name in free or change in used
 
     named = (change for change in found.changes if change.partition("=")[0] in own)

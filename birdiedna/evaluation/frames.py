@@ -215,8 +215,8 @@ _VARIANTS: Schema = {"task": pl.String, "arm": pl.String, "seed": pl.Int64, "aur
 def probe_table(text: bytes, path: Path = Path("probes.csv")) -> pl.DataFrame:
     """Read a table of `results.PROBE_COLUMNS` into the columns of `results`.
 
-    Intervals over test rows are null, since the table has no predictions. `path` names the table in
-    messages. ValueError for other columns, an invalid value, or a duplicate row.
+    Intervals over test rows and `collapsed` are null, since the table has no predictions. `path`
+    names the table in messages. ValueError for other columns, an invalid value, or a duplicate row.
     """
     wide = _stored_table(text, path, _PROBED, "arm", "task", "seed", "subset", "share")
     wide = wide.rename({"subset": "finetune_seed"})

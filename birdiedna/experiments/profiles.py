@@ -320,8 +320,11 @@ def changes_of(found: Profile, kind: str, arm: str) -> tuple[str, ...]:
     """The changes that runs of this kind and arm may depend on."""
 
     def matters(change: str) -> bool:
-        room, _, rest = change.partition("=")[0].partition(".")
+        name = change.partition("=")[0]
+        room, _, rest = name.partition(".")
         of = rest.partition(".")[0]
+        if kind != "pretrain" and f"{_of_all_arms(found, name)}.".startswith("pretrain.model."):
+            return True  # `finetune.model` follows that of any arm
         if room == "pretrain":
             return of == arm or of not in found.pretrain
         if (room, of) == ("finetune", "model") or room in ("causal", "crops"):

@@ -328,6 +328,8 @@ def test_random_weights_say_that_they_read_no_genome(capsys):
         (["finetune"], ["pretrain.steps=40", "finetune.head=pooled", "probe.subsets=2"], [2]),
         (["finetune"], ["tasks=promoter_all", "simulated_seeds=2"], [0, 1]),
         (["finetune", "--arm", "random"], ["pretrain.steps=40", "pretrain.model.blocks=1"], [0]),
+        (["finetune"], ["pretrain.ntp.model.recompute=true", "probe.subsets=2"], [1]),
+        (["finetune", "--arm", "random"], ["pretrain.director.model.width=32"], [0]),
         (["probe", "ntp"], ["tasks=promoter_all", "probe.subsets=2", "finetune.rows=8"], [2]),
     ],
 )

@@ -337,6 +337,10 @@ def test_a_run_records_the_changes_it_may_depend_on():
     assert list(profiles.changes_of(changed, "pretrain", "birdie")) == of_both[:1]
     assert list(profiles.changes_of(changed, "pretrain", "ntp")) == of_both
     assert list(profiles.changes_of(changed, "finetune", "random")) == of_both[:1] + of_tuning
+    of_any = ["pretrain.ntp.model.recompute=true", "finetune.model.attention=einsum"]
+    for arm in ("birdie", "random"):  # whose fine-tunings have the model that is set, too
+        assert list(profiles.changes_of(quick(*of_any), "finetune", arm)) == of_any
+    assert not profiles.changes_of(quick(*of_any), "pretrain", "birdie")
 
 
 def test_runs_of_a_profile_file_have_its_name_and_a_command_without_it(write):
