@@ -131,7 +131,7 @@ def _wrong(contig: str, start: str, end: str, strand: str) -> str:
     if not contig.strip():
         return "the contig has no name; write one"
     if strand not in ("+", "-", ".", ""):
-        return f"strand is {strand[:40]!r}; use +, - or .; a BED of 3 columns needs none"
+        return f"strand is {strand[:40]!r}; use +, - or .; except for --tss, 3 columns are enough"
     return ""
 
 

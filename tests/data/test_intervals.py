@@ -90,7 +90,7 @@ BAD = {
         ("chr1,0,4\n", "line 1: 1 columns; BED needs 3 or more"),
         ("chr1\t0\t4\tn\t0\t+\nchr1\t5\t9\tn\n", "line 2: 4 columns; BED needs 6, as before"),
         ("chr1\t0\t4\tn\t0\t1\n", "line 1: strand is '1'; use"),
-        ("chr1\t0\t4\tn\tm\tpELS\n", "strand is 'pELS'; .*BED of 3 columns needs none"),
+        ("chr1\t0\t4\tn\tm\tpELS\n", "strand is 'pELS'; .*except for --tss, 3 columns are enough"),
         ("\t0\t4\n", "line 1: the contig has no name"),
         ("##fileformat=VCFv4.2\n#CHROM\n1\t5\t91\tA\tT\n", "looks like VCF, .*; BED has the col"),
         ("##gff-version 3\n", "looks like GTF, which .*; BED has the columns contig, start"),
