@@ -78,8 +78,10 @@ def in_process(
     folder: Path, replayed: Path | None = None, cores: int = 0, devices: int = 1
 ) -> Outcome | None:
     """`make` in a new process on the CPU, with this many cores (0: all) and devices."""
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
-        return pool.submit(_alone, folder, replayed, cores, devices).result()
+    pool = ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1)
+    work = pool.submit(_alone, folder, replayed, cores, devices)
+    del pool  # else it replaces the worker that has ended by another
+    return work.result()
 
 
 def _alone(folder: Path, replayed: Path | None, cores: int, devices: int) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,11 @@ def test_the_director_of_the_smoke_run_decides(live):
 
 
 @pytest.mark.promise("Same bits: one seed trains one model, in every process of a machine")
-def test_another_process_trains_the_same_model_with_the_same_decisions(live, tmp_path):
+def test_another_process_trains_the_same_model_with_the_same_decisions(live, tmp_path, monkeypatch):
+    started, start = [], BaseProcess.start
+    monkeypatch.setattr(BaseProcess, "start", lambda process: started.append(start(process)))
     again = smoke_run.in_process(tmp_path / "again")
-    assert again == live[1]
+    assert again == live[1] and len(started) == 1
     chains = [
         run_folder.events(folder, "decision")[-1]["chain"]
         for folder in (live[0], tmp_path / "again")
