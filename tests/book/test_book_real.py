@@ -22,8 +22,8 @@ NAMES = [path.stem for path in sorted((HERE.root / "book").glob("[01]*.ipynb"))]
 SMALLER = (
     "pretrain.rows=4 pretrain.evaluation_rows=8 pretrain.steps=60 pretrain.model.blocks=1 "
     "pretrain.director.fit.iterations=5 pretrain.director.candidates=128 "
-    "finetune.steps=4 finetune.evaluate_every=2 finetune_seeds=0,1 "
-    "tasks=promoter_tata,splice_sites_donors probe.subsets=2 simulated_seeds=2"
+    "pretrain.director.model.blocks=1 finetune.steps=4 finetune.evaluate_every=2 "
+    "finetune_seeds=0,1 tasks=promoter_tata,splice_sites_donors probe.subsets=2 simulated_seeds=2"
 )
 OWN = replace(HERE, runs=HERE.root / ".pytest_cache" / "runs")
 GIVEN = {"changes": SMALLER, "rows_drawn": 50, "worlds": 1_000, "pairs": 20}
