@@ -31,9 +31,9 @@ def compared(scores: pl.DataFrame, pairs: Iterable[Pair]) -> pl.DataFrame:
     Columns: first, second; tasks, seeds: their numbers; gap: mean, with its 95% t interval over
     seeds (low, high); middle: mean of the middle half of all gaps of a seed on a task (Agarwal et
     al., 2021), where one task counts less; chance: how often such a gap is above 0 (0 counts half);
-    ahead: tasks with a mean gap above 0; won, lost: tasks with a significant
-    gap, by `sign_flip_p` after Holm's correction; "on average", "consistently": the verdicts on
-    "better", by the rules of `verdicts`. Pairs without common runs are left out.
+    ahead: tasks with a mean gap above 0; won, lost: tasks with a significant gap, by `sign_flip_p`
+    after Holm's correction; "on average", "consistently": the verdicts on "better", by the rules of
+    `verdicts`. Pairs without common runs are left out.
     """
     rows = []
     for first, second in pairs:

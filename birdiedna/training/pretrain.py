@@ -348,14 +348,15 @@ def _observe(
 
 
 def token_losses(net: Transformer, batch: Batch, bidirectional: bool) -> jax.Array:
-    """The cross-entropy of every label token in nats, (B, L), 0 for other slots."""
+    """The cross-entropy of the label of every slot in nats, (B, L), whatever its weight."""
     visible = batch.prefix if bidirectional else None
-    return optimizers.cross_entropy(net(batch.tokens, visible), batch.labels) * batch.weights
+    return optimizers.cross_entropy(net(batch.tokens, visible), batch.labels)
 
 
 def row_losses(net: Transformer, batch: Batch, bidirectional: bool) -> tuple[jax.Array, jax.Array]:
     """Per row, the summed cross-entropy of its label tokens in nats, and their number: (B,)."""
-    return token_losses(net, batch, bidirectional).sum(axis=1), batch.weights.sum(axis=1)
+    nats = token_losses(net, batch, bidirectional) * batch.weights
+    return nats.sum(axis=1), batch.weights.sum(axis=1)
 
 
 def weighed(nats: jax.Array, tokens: jax.Array, average: str) -> jax.Array:
