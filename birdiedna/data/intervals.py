@@ -20,7 +20,7 @@ from birdiedna.data import files, table
 from birdiedna.data.chromosomes import is_chromosome, whole
 from birdiedna.data.genome import Contig, Genome
 from birdiedna.data.labelled import padded
-from birdiedna.data.names import listed
+from birdiedna.data.names import listed, quantity
 
 
 class Intervals(NamedTuple):
@@ -275,7 +275,7 @@ def present(
     prefix = f"{path}: " if path else ""
     if outside.any():
         raise ValueError(
-            f"{prefix}{_rows(intervals, outside)} are outside the contig, which has "
+            f"{prefix}{_rows(intervals, outside)} outside the contig, which has "
             f"{sizes[outside][0]:,} bases in {genome.source}; give the genome of the intervals' "
             "assembly"
         )
@@ -284,17 +284,17 @@ def present(
         names = listed([contig.name for contig in genome.contigs], 10)
         skip = ", or --skip-missing to skip such rows" * bool(known.any())
         raise ValueError(
-            f"{prefix}{_rows(intervals, ~known)} are on a contig missing from {genome.source}, "
+            f"{prefix}{_rows(intervals, ~known)} on a contig missing from {genome.source}, "
             f"which contains {names}; give another genome{skip}"
         )
     return known
 
 
 def _rows(intervals: Intervals, wrong: np.ndarray) -> str:
-    """Return how many rows are wrong and which is the first, as text."""
+    """Return how many rows are wrong and which is the first, as text that ends in "are"."""
     first = int(np.argmax(wrong))
     place = "{}:{}-{}".format(*(column[first] for column in intervals[:3]))
-    return f"{wrong.sum():,} of {len(wrong):,} rows (first: row {first + 1}, {place})"
+    return quantity(wrong.sum(), f"of {len(wrong):,} rows (first: row {first + 1}, {place}) are")
 
 
 def letters(tokens: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from birdiedna import vocab
+from birdiedna.data.names import quantity
 
 #: Length of a pre-training row in the paper's profile; longer rows are read only with a length.
 LONGEST_BASES = 1024
@@ -91,9 +92,9 @@ def long_rows(lengths: np.ndarray) -> str:
     most = LONGEST_BASES
     over, longest = int((lengths > most).sum()), int(lengths.max())
     return (
-        f"{over:,} of {len(lengths):,} rows have more than the {most:,} bases of pre-training, up "
-        f"to {longest:,}; read the first bases of each with --length {most}, or all of them with "
-        f"--length {longest}"
+        f"{quantity(over, f'of {len(lengths):,} rows have')} more than the {most:,} bases of "
+        f"pre-training, up to {longest:,}; read the first bases of each with --length {most}, or "
+        f"all of them with --length {longest}"
     )
 
 

@@ -16,8 +16,13 @@ def quantity(count: int, what: str) -> str:
     """Return a count and what is counted; after 1, its first word in -s is singular.
 
     So is its verb if that is "are" or comes after "that" or "which": "1 row that repeats another".
+    After "of" only the verb is: "1 of 8 rows repeats another".
     """
-    if count == 1:
+    if count == 1 and what.startswith("of "):
+        one = {"are": "is", "have": "has", "do": "does"}
+        verb = r"\b(are|have|do|disagree|overlap|repeat|share)\b"
+        what = re.sub(verb, lambda m: one.get(m[0], f"{m[0]}s"), what, count=1)
+    elif count == 1:
         what = re.sub(r"(\w{3})s( are)?\b", lambda m: m[1] + " is" * bool(m[2]), what, count=1)
         what = re.sub(r"\b(that|which) (\w+)", r"\1 \2s", what)
     return f"{count:,} {what}"

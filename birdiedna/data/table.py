@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 import polars as pl
 
 from birdiedna.data import files
-from birdiedna.data.names import listed
+from birdiedna.data.names import listed, quantity
 
 _PARQUET = b"PAR1"
 #: Rows of parquet in memory at once, and the fixed bytes of a row.
@@ -140,9 +140,9 @@ def _of_text(
         ) from error
     if wrong:
         raise ValueError(
-            f"{path}: {len(wrong):,} of {number - blank - gap:,} rows do not have the {len(names)} "
-            f"fields of the header ({listed(wrong)}); is the file cut short, or a separator inside "
-            "a field?"
+            f"{path}: {quantity(len(wrong), f'of {number - blank - gap:,} rows do not have')} the "
+            f"{len(names)} fields of the header ({listed(wrong)}); is the file cut short, or a "
+            "separator inside a field?"
         )
     counts["blank lines, skipped"] += blank
 

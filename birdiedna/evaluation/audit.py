@@ -377,11 +377,11 @@ def findings(cards: Sequence[Card]) -> pl.DataFrame:
 
 #: Findings about a pair of splits; {} is the split that rows are compared with.
 _PAIR_FINDINGS = {
-    "copies": "are copies of a {} row",
+    "copies": "are a copy of a {} row",
     "copies_reverse_complement": "are the reverse complement of a {} row",
     "overlapping": "overlap a {} row",
-    "covered": "have half or more of their bases in one {} row",
-    "near_duplicates": "share half or more of their 31-base words with {} rows",
+    "covered": "have half or more of the bases in one {} row",
+    "near_duplicates": "share half or more of the 31-base words with {} rows",
 }
 
 
@@ -392,7 +392,7 @@ def _sentences(card: Card) -> Iterator[str]:
         split, against = pair["split"], pair["against"]
         for key, text in _PAIR_FINDINGS.items():
             if count := pair[key]:
-                yield f"{count:,} of {pair['rows']:,} {split} rows {text.format(against)}"
+                yield quantity(count, f"of {pair['rows']:,} {split} rows {text.format(against)}")
         if both := {*chromosomes(parts[split])} & {*chromosomes(parts[against])}:
             yield f"{split} and {against} rows are both on {_some(sorted(both))}"
     if card.conflicting_labels:
@@ -401,7 +401,7 @@ def _sentences(card: Card) -> Iterator[str]:
     for split, part in parts.items():
         rows = f"of {part['rows']:,} {split} rows"
         if repeats := part["repeats"] + part["repeats_reverse_complement"]:
-            yield f"{repeats:,} {rows} repeat an earlier one"
+            yield quantity(repeats, f"{rows} repeat an earlier one")
         if part["shortest"] < WORD:
             some = "all" if part["longest"] < WORD else "some"
             yield f"{some} {split} rows have fewer than {WORD} bases, too few for near-duplicates"
@@ -409,7 +409,8 @@ def _sentences(card: Card) -> Iterator[str]:
             yield f"the order of the {split} rows reveals their label"
         if (seen := part["pretrained"]) and split != "train":
             what = "bases" if card.pretrained_by == "coordinates" else "31-base words"
-            yield f"{seen:,} {rows} have half or more of their {what} in the pre-training contigs"
+            found = f"{rows} have half or more of the {what} in the pre-training contigs"
+            yield quantity(seen, found)
     methods = {method["who"]: method for method in card.baselines}
     pairs, words = methods.get("pairs"), methods.get("words")
     if pairs and words and pairs["low"] > max(words["high"], 0):

@@ -21,7 +21,7 @@ from birdiedna.data import intervals
 from birdiedna.data import variants as files
 from birdiedna.data.genome import Contig, Genome
 from birdiedna.data.labelled import padded
-from birdiedna.data.names import listed
+from birdiedna.data.names import listed, quantity
 from birdiedna.data.variants import Variant
 from birdiedna.inference.sequences import batches, chunks
 from birdiedna.model.transformer import Transformer
@@ -102,8 +102,8 @@ def check(path: Path | str, genome: Genome | None) -> None:
     if alleles > _FEW and 2 * counts["wrong"] > alleles:
         source = genome.source if genome else "their sequences"
         raise ValueError(
-            f"{path}: {counts['wrong']:,} of {alleles:,} alleles disagree with {source} "
-            f"(first: {first['wrong']}); give the genome of the variants' assembly"
+            f"{path}: {quantity(counts['wrong'], f'of {alleles:,} alleles disagree')} with "
+            f"{source} (first: {first['wrong']}); give the genome of the variants' assembly"
         )
 
 

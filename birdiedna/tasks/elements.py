@@ -14,6 +14,7 @@ import numpy as np
 
 from birdiedna.data import intervals
 from birdiedna.data.intervals import Intervals
+from birdiedna.data.names import quantity
 from birdiedna.tasks import benchmark_rules as rules
 from birdiedna.tasks.benchmark_rules import Gene
 
@@ -87,8 +88,8 @@ def starts(path: Path | str) -> Elements:
     unknown = ~np.isin(found.strands, ("+", "-"))
     if unknown.any():
         raise ValueError(
-            f"{path}: {unknown.sum():,} of {len(unknown):,} starts have no strand (first: row "
-            f"{np.argmax(unknown) + 1}); write + or - in column 6"
+            f"{path}: {quantity(unknown.sum(), f'of {len(unknown):,} starts have no strand')} "
+            f"(first: row {np.argmax(unknown) + 1}); write + or - in column 6"
         )
     sites = map(rules.promoter_window, found.starts.tolist(), found.strands.tolist())
     windows = np.array([*sites], np.int64)

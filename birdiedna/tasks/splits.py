@@ -166,8 +166,8 @@ def _unread(rows: Labelled) -> str:
     without = [name for name in rows.names if not _contig(name)]
     if count := len(rows.names) - len(without):
         return (
-            f"; {count:,} of {len(rows.names):,} names have coordinates, which are not used: "
-            f"{without[0][:40]!r} has none"
+            f"; {quantity(count, f'of {len(rows.names):,} names have coordinates')}, which are not "
+            f"used: {without[0][:40]!r} has none"
         )
     for name, length in zip(rows.names, rows.lengths.tolist(), strict=True):
         numbers = [int(text) for text in re.findall(r"\d{1,12}", name)]

@@ -203,6 +203,9 @@ def test_an_unknown_argument_leads_to_the_help_of_its_verb(refused):
         ("train rows whose sequence is in train", "train row whose sequence is in train"),
         ("rows with coordinates, which keep", "row with coordinates, which keeps"),
         ("files are missing", "file is missing"),
+        ("of 8 train rows repeat an earlier one", "of 8 train rows repeats an earlier one"),
+        ("of 8 rows do not have 2 fields", "of 8 rows does not have 2 fields"),
+        ("of 8 rows (first: row 1, chr1:0-4) are out", "of 8 rows (first: row 1, chr1:0-4) is out"),
     ],
 )
 def test_what_is_counted_once_is_singular(what, one):

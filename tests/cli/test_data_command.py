@@ -96,7 +96,7 @@ GTF = "chr1\tx\texon\t1\t9\t.\t+\t.\ta\n"
         ("my.fa", f">chr8\n{'ACGT' * 35}\n>a\n{BASES}\n", "my.fa: 64 windows requested, 13 exist"),
         ("rows.fna", FNA.replace("|1", "|x"), "record 2 (line 3): label is 'x'"),
         ("rows.csv", TABLE.replace("0", "1"), "all rows are of class 1; a task needs rows"),
-        ("rows.csv", TABLE + "ACGT" * 300 + ",1\n", "1 of 13 rows have more than the 1,024 bases"),
+        ("rows.csv", TABLE + "ACGT" * 300 + ",1\n", "1 of 13 rows has more than the 1,024 bases"),
         (
             "my.bed.gz",
             "chr1\t0\t9\n",

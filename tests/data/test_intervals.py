@@ -103,7 +103,10 @@ BAD = {
         (PAGE, "a web page"),
         ("chr1,0,4,+\n", "no column 'region' in 'chr1, 0, 4, \\+'"),
         ("id;region;start;end;strand\n", "no column 'region'.*separated by commas"),
-        (HEADER + "1,chr1,0,4\n", "do not have the 5 fields .*row 1 has 4.; is the file cut"),
+        (
+            HEADER + "1,chr1,0,4\n",
+            "1 of 1 rows does not have the 5 .*row 1 has 4.; is the file cut",
+        ),
         (HEADER + "1,chr1,0,4,+\n1,chr1,a,4,+\n", "line 3: start is 'a'"),
         (HEADER + "1,chr1,4,4,+\n", "line 2: end 4 is not above start 4"),
         (HEADER + "1,chr1,0,4,plus\n", "line 2: strand is 'plus'"),

@@ -197,7 +197,7 @@ def test_findings_name_how_rows_were_looked_up(human, test, train, moved, what):
     places = [place(train, 2_400_400 + 100 * i + moved) for i in range(4)]
     found = card(labelled(pieces[4:], names=places), rows, read=audit.Pretraining(human, (first,)))
     *_, sentence = audit.findings([found])["finding"]
-    assert sentence.startswith("4 of 4 test rows") and f"of their {what} in the pre-" in sentence
+    assert sentence.startswith("4 of 4 test rows") and f"of the {what} in the pre-" in sentence
 
 
 def test_baselines_and_pretraining_are_reported_only_if_requested(cards):
@@ -224,7 +224,7 @@ def test_findings_list_planted_leaks_and_no_clean_task():
     found = audit.findings([clean, leaky])
     assert {*found["task"]} == {"leaky"}
     for sentence in (
-        "1 of 11 test rows are copies of a train row",
+        "1 of 11 test rows is a copy of a train row",
         "11 of 11 test rows overlap a train row",
         "test and train rows are both on chr1",
     ):

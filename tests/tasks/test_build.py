@@ -495,7 +495,7 @@ BAD = {
         (annotation("gtf")[:-9], "cut short"),
     ],
     elements.starts: [
-        ("chr1\t5\t9\n", r"1 of 1 starts have no strand \(first: row 1\)"),
+        ("chr1\t5\t9\n", r"1 of 1 starts has no strand \(first: row 1\)"),
         ("chr1\t5\t9\tn\t0\t+\nchr1\t5\t9\tn\t0\t.\n", r"1 of 2 starts .*row 2"),
         ("contig,position,strand\nchr1,5,+\n", "line 1: 1 columns; BED needs 3 or more"),
     ],
