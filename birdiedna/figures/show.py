@@ -207,7 +207,8 @@ def _stated(entry: Mapping[str, Any], present: str) -> dict[str, str]:
     stated = {key: entry.get(key) for key in _STATED}
     stated["run"] = entry.get("name")
     stated["changes"] = ", ".join(entry.get("changes") or ()) or None
-    stated["data"] = ", ".join(f"{label} {str(mark)[:12]}" for label, mark in data.items())
+    marks = {label: "not recorded" if mark is None else mark for label, mark in data.items()}
+    stated["data"] = ", ".join(f"{label} {str(mark)[:12]}" for label, mark in marks.items())
     commit = str(entry.get("git_commit") or "")[:12]
     code = entry.get("code") or ""
     begun = " (begun by other code)" if entry.get("other_code_before") else ""

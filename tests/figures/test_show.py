@@ -173,6 +173,7 @@ def test_fold_lists_shared_values_once_and_the_rest_per_run():
     assert fold.count("birdiedna book --profile quick") == 1
     assert "<td>birdie-01234567</td>" in fold and "<td>ntp-89abcdef</td>" in fold
     assert "aaaaaaaaaaaa with local changes" in fold and "genome ffffffffffff" in fold
+    assert "load not recorded" in show.fold([MANIFEST | {"data": {"load": None}}])
 
 
 def test_fold_of_many_runs_counts_those_that_it_does_not_list():
