@@ -425,7 +425,7 @@ def summary(table: pl.DataFrame) -> str:
 def small_summary(table: pl.DataFrame) -> str:
     """Count the verdicts of `at_small_scale`, as a sentence without its full stop."""
     counts = Counter(table[AT_THIS_SCALE])
-    text = f"Of {table.height} claims {table.height - counts.pop(NOT_TESTED, 0)} were tested"
+    text = f"{table.height - counts.pop(NOT_TESTED, 0)} of {table.height} claims tested"
     return f"{text}: {_listed(counts)}" if counts else f"{text} at this small scale"
 
 

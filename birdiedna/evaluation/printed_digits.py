@@ -15,6 +15,7 @@ import polars as pl
 
 from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.evaluation.statistics import sign_p
+from birdiedna.tasks.benchmark_rules import TASK_TITLES
 
 #: The denominator that four rows share: both accuracies are counts over 400.
 GRID = 400
@@ -224,7 +225,7 @@ def statements(found: pl.DataFrame) -> pl.DataFrame:
         "rows": len(ROWS),
         "cells": 2 * len(ROWS),
         "misfits": len(misfit),
-        "unprinted": ", ".join(row.task for row in ROWS if row.task not in tried),
+        "unprinted": ", ".join(TASK_TITLES[row.task] for row in ROWS if row.task not in tried),
         "above": sum(f1 > acc for r in ROWS for f1, acc in zip(r.f1, r.accuracy, strict=True)),
         **_size_facts(found, misfit),
         **_scoring_facts(found),
@@ -300,7 +301,7 @@ def _scoring_facts(found: pl.DataFrame) -> dict[str, Any]:
             for row, number in sizes_cut.items()
             if number and row.task not in tried
         ),
-        "uncut": ", ".join(row.task for row, number in sizes_cut.items() if not number),
+        "uncut": ", ".join(TASK_TITLES[row.task] for row, size in sizes_cut.items() if not size),
         "shared": max(
             sum(row.accuracies_fit(n) for row in ROWS)
             for n in range(_LEAST, max(row.card for row in ROWS) + 1)

@@ -56,13 +56,13 @@ def scales(settings: Profile) -> pl.DataFrame:
 
 
 def _text(value: int | float | str) -> str:
-    form = {str: "", int: ","}.get(type(value), "g")
+    form = {str: "", int: ","}.get(type(value), ",g")
     return format(value, form)
 
 
 def _scale(settings: Profile) -> dict[str, int | float | str]:
     birdie, tune = settings.pretrain["birdie"], settings.finetune
-    crops = [f"{first} to {stop - 1} of {n}" for n, (first, stop) in settings.crops.items()]
+    crops = [f"{first} to {stop - 1} of {n:,}" for n, (first, stop) in settings.crops.items()]
     return {
         "parameters": count_parameters(birdie.model),
         "model width": birdie.model.width,
@@ -111,7 +111,7 @@ its order | nothing | context first in {select.context_first:.0%} of rows | alwa
 token that names the objective | nothing | one, first in the prompt | none | {spans}.copying.token
 who sees later bases | the prompt of prefix LM | {seeing} | nobody (causal) | pretrain.bidirectional
 NTP in the mixture | listed, and removed | only measured | a ratio above 0 | a profile's objectives
-“four layers” | four layer | {model.blocks} blocks | 2 blocks | pretrain.model.blocks
+layers | “four layer” | {model.blocks} blocks | 2 blocks | pretrain.model.blocks
 MLP width | nothing | {model.mlp_width:,} | 8/3 of the width | pretrain.model.mlp_width
 norms, biases, dropout | “Transformer++” | RMSNorm before each part, no biases, no dropout \
     | others | pretrain.model.norm_epsilon

@@ -97,7 +97,7 @@ def test_statements_have_a_strength_and_numbers_from_the_table(fits):
         ("F1 is the mean over both classes, weighted", "in 11 rows only if 79% to 93% of the rows"),
         ("F1 is the mean over both classes, weighted", "beat both arms in 9 of them"),
         ("digits are cut off", "H3K27ac 1 (0.9 expected), H3K4me2 3 (4.0 expected)"),
-        ("digits are cut off", "promoter_all, promoter_tata, H3K4me3, H3K9ac, H3K9me3: no size"),
+        ("digits are cut off", "Promoter All, Promoter TATA, H3K4me3, H3K9ac, H3K9me3: no size"),
     ):
         assert said in next(text for key, text in by.items() if key.startswith(statement))
 

@@ -72,7 +72,7 @@ def test_two_seeds_are_inconclusive_and_missing_runs_not_tested():
     assert {*untested["measured here"]} >= {"nothing"} and untested.height >= 5
     assert "10 pre-training seeds" in found["measured here"][1]
     assert paper_claims.small_summary(found).startswith(
-        f"Of 12 claims {12 - untested.height} were tested: "
+        f"{12 - untested.height} of 12 claims tested: "
     )
 
 
