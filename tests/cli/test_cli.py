@@ -120,6 +120,17 @@ def test_a_tilde_behind_an_equals_sign_is_the_home_folder(monkeypatch):
     assert read(["book", "--profile=~me"]).profile == "~me"
 
 
+#: The command line with verbs that import nothing.
+LIGHT = """
+import sys
+from types import SimpleNamespace
+from birdiedna import cli
+act = SimpleNamespace(list_entries=lambda _: print("entries") or 0, check=lambda _: open("nowhere"))
+sys.modules["birdiedna.cli.data"] = act
+sys.exit(cli.run())
+"""
+
+
 @pytest.mark.parametrize("reason", ["No space left on device", "Broken pipe"])
 def test_standard_output_that_cannot_be_written_is_one_line_or_a_status(monkeypatch, reason):
     """With Python's own buffer, which is written at exit."""
@@ -132,7 +143,7 @@ def test_standard_output_that_cannot_be_written_is_one_line_or_a_status(monkeypa
             pytest.skip("this system has no full device")
         os.dup2(os.open("/dev/full", os.O_WRONLY), out)
         expected = 1, f"birdiedna data: standard output: {reason}; free disk space\n"
-    words = [sys.executable, "-m", "birdiedna", "data", "list"]
+    words = [sys.executable, "-c", LIGHT, "data", "list"]
     done = subprocess.run(words, stdout=out, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == expected
     assert subprocess.call(words, stdout=out, stderr=out) == expected[0]  # `2>&1 | head`
