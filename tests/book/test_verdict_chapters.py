@@ -1,6 +1,7 @@
 """For simulated truths, the tables of chapters show the right verdicts."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import made_results
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 import small_book
 
-from birdiedna.evaluation import simulation
+from birdiedna.evaluation import metrics, simulation
 from birdiedna.evaluation.verdicts import CONTRADICTED, SUPPORTED
 from birdiedna.experiments import results
 from birdiedna.figures import show
@@ -20,6 +21,8 @@ def shown(chapter, name, place, monkeypatch):
     """Run a chapter on results, without cells that teach; returns the folder of its tables."""
     monkeypatch.setenv("BIRDIEDNA_RESULTS", str(place))
     monkeypatch.setenv("BIRDIEDNA_FIGURES", str(place / "figures" / name))
+    few = partial(metrics.intervals, resamples=100)  # of every run
+    monkeypatch.setattr(metrics, "intervals", few)
     small_book.executed(chapter, {"profile": name}, without=("remove-cell", "teaches"))
     return place / "figures" / name
 
