@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
+import made_files
 import pytest
 import small_book
 
@@ -305,12 +307,11 @@ def test_an_unwritable_home_moves_the_cache_and_unwritable_folders_are_named(
 
 
 def test_a_kernel_is_of_this_python_whatever_kernels_users_have_installed(tmp_path, monkeypatch):
-    spec = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
-    spec.parent.mkdir(parents=True)
-    spec.write_text(json.dumps({"argv": ["/usr/bin/false"], "display_name": "other"}))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    book = small_book.make(tmp_path / "book", {"01_a": small_book.chapter("1")})
-    assert states(build.run_book(Order(), book)) == {"01_a": "ran"}
+    spec = json.dumps({"argv": ["/usr/bin/false"], "display_name": "other"})
+    made_files.written(tmp_path / "kernels" / "python3", spec, "kernel.json")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    manager = build.Kernels(tmp_path, {}).manager(kernel_name="python3")
+    assert manager.kernel_spec.argv[0] == sys.executable
 
 
 def test_kernels_use_the_cpu_and_share_cores_and_compiled_programs(tmp_path, monkeypatch):
@@ -329,12 +330,11 @@ def test_kernels_use_the_cpu_and_share_cores_and_compiled_programs(tmp_path, mon
     assert build.kernel_environment(book, "quick", 1)["JAX_COMPILATION_CACHE_DIR"] == "elsewhere"
 
 
-def test_one_chapter_alone_leaves_the_pages_and_says_what_is_missing(tmp_path, monkeypatch, capsys):
-    book = small_book.make(tmp_path, {name: small_book.chapter("1") for name in ("01_a", "02_b")})
-    monkeypatch.setattr(layout, "here", lambda: book)
-    assert __main__.main(["--only", "01_a"]) == 0
+def test_one_chapter_alone_leaves_the_pages_and_says_what_is_missing(needing, monkeypatch, capsys):
+    monkeypatch.setattr(layout, "here", lambda: needing)
+    assert __main__.main(["--only", "01_plain"]) == 0
     said = capsys.readouterr().out
-    assert "pages not rendered, since these chapters must run first: 02_b" in said
+    assert "pages not rendered, since these chapters must run first: 02_reads" in said
 
 
 def test_values_are_read_as_the_declared_type_and_one_without_is_refused(tmp_path):
@@ -385,25 +385,23 @@ def test_a_dying_kernel_is_a_failure_and_the_next_chapter_can_still_run(tmp_path
 
 
 @pytest.mark.parametrize(("memory", "at_once"), [(0, 1), (5 << 28, 1), (2 << 30, 2), (1 << 40, 4)])
-def test_little_memory_runs_fewer_chapters_at_once(tmp_path, monkeypatch, memory, at_once):
+def test_little_memory_runs_fewer_chapters_at_once(needing, monkeypatch, memory, at_once):
     """Else the kernel of the system kills them."""
     counts = []
     pool = lambda count: counts.append(count) or ThreadPoolExecutor(count)
     monkeypatch.setattr(build, "ThreadPoolExecutor", pool)
     monkeypatch.setattr(build.os, "sched_getaffinity", lambda _: range(8), raising=False)
     monkeypatch.setattr(devices, "host_memory", lambda: memory)
-    build.run_book(Order(), small_book.make(tmp_path, {"01_a": small_book.chapter("1")}))
+    build.run_book(Order(), needing)
     assert counts == [at_once]
 
 
-def test_chapters_run_side_by_side_and_say_so_in_their_own_order(tmp_path):
-    meet = "import pathlib, time\npathlib.Path({!r}).touch()\n"
-    meet += "while not pathlib.Path({!r}).exists(): time.sleep(0.05)"
-    one, other = str(tmp_path / "one"), str(tmp_path / "other")
-    chapters = {"01_a": meet.format(one, other), "02_b": meet.format(other, one)}
-    book = small_book.make(tmp_path, {n: small_book.chapter(c) for n, c in chapters.items()})
-    outcomes = build.run_book(Order(at_once=2, cell_timeout_s=30), book)
-    assert list(states(outcomes).items()) == [("01_a", "ran"), ("02_b", "ran")]
+def test_chapters_run_side_by_side_and_say_so_in_their_own_order(needing, monkeypatch):
+    both, copied = threading.Barrier(2, timeout=30), build.papermill.execute_notebook
+    meeting = lambda *words, **options: both.wait() < 2 and copied(*words, **options)
+    monkeypatch.setattr(build.papermill, "execute_notebook", meeting)
+    outcomes = build.run_book(Order(at_once=2), needing)
+    assert list(states(outcomes).items()) == [("01_plain", "ran"), ("02_reads", "ran")]
 
 
 def test_a_second_book_is_told_and_harms_nothing(ran):
@@ -418,7 +416,7 @@ def test_a_second_book_is_told_and_harms_nothing(ran):
     assert before and {path: path.read_bytes() for path in copies.glob("*.ipynb")} == before
 
 
-def test_python_is_parsed_in_one_thread_while_chapters_run_in_others(ran, monkeypatch):
+def test_python_is_parsed_in_one_thread_while_chapters_run_in_others(needing, monkeypatch):
     threads, imports = set(), keys._imports
 
     def watched(*given):
@@ -426,7 +424,7 @@ def test_python_is_parsed_in_one_thread_while_chapters_run_in_others(ran, monkey
         return imports(*given)
 
     monkeypatch.setattr(keys, "_imports", watched)
-    outcomes = build.run_book(Order(force=True, at_once=2), ran)
+    outcomes = build.run_book(Order(at_once=2), needing)
     assert set(states(outcomes).values()) == {"ran"}
     assert threads == {threading.main_thread()}
 
