@@ -64,8 +64,8 @@ def rows(
             found = _of_text(path, file, choose, separator, counts)
         for row in found:
             for role, field in row.fields.items():
-                if (bare := _bare(field)) != field:
-                    row.fields[role] = bare
+                if field.strip(BLANKS) != field:
+                    row.fields[role] = _bare(field)
                     counts["blanks around fields, stripped"] += 1
             yield row
 
