@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from fetching import BODY, FNA, cached, entry, nothing_is_accepted, sha256
+from made_files import compress
 from misbehaving import PAGE, Play, Server
 
 from birdiedna import tasks
@@ -155,7 +156,7 @@ def test_an_entry_without_address_says_how_to_give_its_file():
 def test_gzip_data_without_a_pinned_checksum_are_checked_to_their_end(
     server, tmp_path, damage, message, given
 ):
-    whole = gzip.compress(BODY)
+    whole = compress(BODY, 1)
     url = server.at("/my.fa.gz", Play(damage(whole)), Play(whole))
     mine = tmp_path / "mine"
     mine.write_bytes(damage(whole))
