@@ -52,12 +52,12 @@ def test_task_folders_of_parquet_are_filtered_by_their_task(tmp_path):
 
 
 def test_of_many_tasks_a_refusal_names_thirty_and_how_many_more_there_are(tmp_path):
-    made(tmp_path, *(f"t{n}/{part}.csv" for n in range(500) for part in ("train", "test")))
-    with pytest.raises(ValueError, match=r"choose one of t0, .* and 470 more$"):
+    made(tmp_path, *(f"t{n}/{part}.csv" for n in range(40) for part in ("train", "test")))
+    with pytest.raises(ValueError, match=r"choose one of t0, .* and 10 more$"):
         layouts.find(tmp_path, "none")
-    table = "sequence,label,task\n" + "".join(f"AC,0,t{n}\n" for n in range(500))
+    table = "sequence,label,task\n" + "".join(f"AC,0,t{n}\n" for n in range(40))
     (tmp_path / "all.csv").write_text(table)
-    with pytest.raises(ValueError, match="name one of t0, .* and 470 more$"):
+    with pytest.raises(ValueError, match="name one of t0, .* and 10 more$"):
         tables.read(tmp_path / "all.csv")
 
 
