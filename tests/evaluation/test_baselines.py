@@ -175,14 +175,10 @@ KNOWN = {
     "H3K4me1": (69.1, 72.5, 0.39),
     "splice_sites_donors": (73.5, 75.8, 0.48),
 }
-SMALL = 5
 
 
 @needs_shared
-@pytest.mark.parametrize(
-    "name",
-    [*list(KNOWN)[:SMALL], *(pytest.param(n, marks=pytest.mark.slow) for n in list(KNOWN)[SMALL:])],
-)
+@pytest.mark.parametrize("name", KNOWN)
 def test_kmer_regression_reaches_the_known_scores(name):
     accuracy, f1, mcc = KNOWN[name]
     train, test = rebuilt(name)

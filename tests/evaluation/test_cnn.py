@@ -31,7 +31,7 @@ def test_cnn_finds_a_motif_at_any_position(splits):
 
 
 def test_predictions_depend_on_the_seed_alone(splits, monkeypatch):
-    monkeypatch.setattr(cnn, "STEPS", 2 * cnn.EVALUATE_EVERY)
+    monkeypatch.setattr(cnn, "STEPS", cnn.EVALUATE_EVERY)
     found = cnn.predict(splits, 0)
     assert np.array_equal(found, cnn.predict(splits, 0))
     assert not np.array_equal(found, cnn.predict(splits, 1))
