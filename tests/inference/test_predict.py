@@ -179,7 +179,7 @@ def test_what_is_no_model_is_refused_in_one_line(own, tuned, birdie, tmp_path, r
     cut = shutil.copytree(tuned, tmp_path / "cut")
     next(cut.glob("model/*/state.npz")).write_bytes(b"PK")
     (tmp_path / "empty").mkdir()
-    probed = own.probed("birdie", "one")
+    probed = own.probed("ntp", "one")
     os.mkfifo(tmp_path / "pipe")
     for verb, model, said in [
         ("embed", tmp_path / "missing", "no model"),

@@ -20,7 +20,6 @@ from birdiedna.inference.variants import Edit
 from birdiedna.objectives import mixture
 from birdiedna.objectives.definitions import MaskedTokens
 
-LOGITS = jax.jit(lambda net, row, prefix: net(row, prefix))
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\n"
 
 
@@ -36,13 +35,21 @@ def record(genome, position, alt, contig="first", size=1, name="."):
     return f"{contig}\t{position}\t{name}\t{ref}\t{alt}\t.\n"
 
 
+@jax.jit
+def _chances(net, row, prefix):
+    return jax.nn.log_softmax(net(row, prefix)[0])
+
+
+def chances(model, tokens, prefix):
+    """Log-probabilities of each next token; pads behind them, which they do not see."""
+    row = np.pad(tokens, (0, 64 - len(tokens)), constant_values=vocab.PAD)[None]
+    return _chances(model.net, row, jnp.array([prefix]) if model.bidirectional else None)
+
+
 def log_likelihood(model, before, label):
     """Log-likelihood of a label after some tokens, one prediction at a time."""
-    row = jnp.asarray([*before, *label])[None]
-    prefix = jnp.array([len(before) - 1]) if model.bidirectional else None
-    chances = jax.nn.log_softmax(LOGITS(model.net, row[:, :-1], prefix)[0])
-    places = np.arange(len(before) - 1, row.shape[1] - 1)
-    return float(chances[places, np.asarray(label)].sum())
+    found = chances(model, [*before, *label], len(before) - 1)[len(before) - 1 :]
+    return float(found[np.arange(len(label)), np.asarray(label)].sum())
 
 
 @pytest.mark.parametrize("arm", ["ntp", "birdie"])
@@ -288,9 +295,8 @@ def test_masked_tokens_predict_an_allele_in_place_without_seeing_it(birdie):
 
     def pseudo_likelihood(allele):
         row = [33, *left, *[vocab.MASK] * len(allele), *right, vocab.START]
-        logits = LOGITS(model.net, jnp.asarray(row)[None], jnp.array([len(row)]))[0]
-        chances = jax.nn.log_softmax(logits)
-        return sum(float(chances[1 + len(left) + i, base]) for i, base in enumerate(allele))
+        found = chances(model, row, len(row))[1 + len(left) :]
+        return sum(float(found[i, base]) for i, base in enumerate(allele))
 
     want = pseudo_likelihood(edit.alt) - pseudo_likelihood(edit.ref)
     assert forward == pytest.approx(want, abs=1e-3)
@@ -331,7 +337,8 @@ def test_a_masked_row_is_one_of_those_that_the_objective_draws():
     window = vocab.encode("ACGTTGCAAA")  # of which the row holds the first eight
     masked = MaskedTokens(rate=1 / 8, masked=1.0, random=0.0)
     mixed = mixture.mix({"masked_15": masked}, 10)
-    batch = mixture.row(mixed, jax.random.key(0), jnp.int32(0), jnp.asarray(window))
+    drawn = jax.jit(lambda key: mixture.row(mixed, key, jnp.int32(0), jnp.asarray(window)))
+    batch = drawn(jax.random.key(0))
     (place,) = np.flatnonzero(np.asarray(batch.weights))
     at = place - 1
     alleles = window[:at], window[at : at + 1], window[at + 1 : 8]
