@@ -277,7 +277,8 @@ def _correlations(worlds: int, rng: np.random.Generator, rounds: int = 20) -> fl
     """Coverage of the interval of `paper_claims.agreement`, for independent rounds."""
     predicted, noise = np.moveaxis(rng.normal(size=(worlds, 2, rounds)), 1, 0)
     found = scipy.stats.pearsonr(predicted, predicted + noise, axis=1)
-    return _inside(*found.confidence_interval(0.95), 0.5**0.5)
+    low, high = found.confidence_interval(0.95)
+    return _inside(low, high, 0.5**0.5)
 
 
 def small_bootstraps(worlds: int) -> pl.DataFrame:
