@@ -34,6 +34,11 @@ def sided(value: float, form: str = "+.3f") -> str:
     return finer if finer != text and float(finer) and not float(text) else text
 
 
+def grouped(number: str) -> bool:
+    """Return whether underscores only group thousands, as in 1_000: Python reads 4_0 as 40."""
+    return not re.search(r"_(?!\d{3}(?!\d))", number)
+
+
 def shell(word: str) -> str:
     """Quote a path or name for the shell and argparse, also if it begins with `-`."""
     return shlex.quote(f"./{word}" if word.startswith("-") else word)

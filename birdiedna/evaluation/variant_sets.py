@@ -192,7 +192,7 @@ def labelled(path: Path, most: int = 500, value: str = "label") -> pl.DataFrame:
     for row in table.rows(path, partial(_roles, path, value)):
         try:
             fields, found = row.fields, _value(value, row.fields["value"])
-            if found is None or float(fields.get("barcodes", 10) or 0) < 10:
+            if found is None or (_value("barcodes", fields.get("barcodes", "10")) or 0) < 10:
                 continue
             group = grouped.setdefault(fields.get("group") or f"row {row.number}", len(grouped) + 1)
             rest = found, group, fields.get("stratum", "all"), fields.get("ref_seq", "")
@@ -219,7 +219,7 @@ def _roles(path: Path, value: str, names: list[str]) -> dict[str, str]:
 def _value(name: str, field: str) -> float | None:
     """Return a label or score, None if it is missing; ValueError if it is another word."""
     try:
-        number = float(field or "nan")
+        number = float(field.replace("_", "x") or "nan")  # Python reads 1_0 as 10
     except ValueError:
         number = float("nan") if field.upper() in table.MISSING else float("inf")
     if np.isnan(number):

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass, replace
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from birdiedna.data.names import meant
+from birdiedna.data.names import grouped, meant
 from birdiedna.data.stored import unrepeated
 from birdiedna.experiments.config_json import checked
 
@@ -125,7 +125,7 @@ def _typed(text: str, hint: Any, name: str) -> Any:
     if get_origin(hint) is tuple and not text.startswith("["):
         return [_typed(part.strip(), inner[0], name) for part in text.split(",") if part]
     try:
-        if hint in (int, float):
+        if hint in (int, float) and grouped(text):
             return hint(text)
         if hint is bool:
             return {"true": True, "false": False}[text.lower()]

@@ -35,7 +35,7 @@ from traitlets import default
 from birdiedna.cli import COLLECT_LESS
 from birdiedna.cli.parser import one_line
 from birdiedna.data import files, stored
-from birdiedna.data.names import meant
+from birdiedna.data.names import grouped, meant
 from birdiedna.experiments import results
 from birdiedna.training import run_folder
 from book._ext import keys, layout
@@ -185,7 +185,7 @@ class Parameter(NamedTuple):
         Whole numbers must fit 32 bits, as seeds do, and be 0 only if the default is 0.
         """
         value: Any = given
-        if isinstance(given, str) and self.kind != "str":
+        if isinstance(given, str) and self.kind != "str" and grouped(given):
             with contextlib.suppress(ValueError, SyntaxError):
                 value = ast.literal_eval(given)
         if self.kind == "float" and type(value) is int:

@@ -164,6 +164,7 @@ def test_a_dry_run_whose_reader_has_gone_has_nothing_to_stop(ran, monkeypatch):
         ({"given": {"sead": "1"}}, "no chapter has a parameter 'sead'; did you mean 'seed'"),
         ({"given": {"seed": "abc"}}, "'seed' is 'abc', but the chapter declares int"),
         ({"given": {"seed": "1.5"}}, "declares int"),
+        ({"given": {"seed": "1_0"}}, "declares int"),
         ({"given": {"seed": True}}, "declares int"),
         ({"given": {"seed": "-1"}}, "'seed' is -1; give at least 0"),
         ({"given": {"seed": "4294967296"}}, "give at least 0, at most 4294967295"),

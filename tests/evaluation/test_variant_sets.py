@@ -133,6 +133,7 @@ def test_a_labelled_table_is_read_in_any_case_and_wrong_fields_are_named(tmp_pat
             "line 3: label 'benign' is not 1 (harmful), 0 (harm",
         ),
         ("1,5,A,C,2", "label", "line 2: label '2' is not 1"),
+        ("1,5,A,C,1_0", "score", "line 2: score '1_0' is not a finite number"),
         ("1,5,A,C,inf", "score", "line 2: score 'inf' is not a finite number"),
         ("1,5.5,A,C,1", "label", "line 2: POS '5.5' is not a whole number"),
         ("1,5,A,C,1\n1,5", "label", "1 of 2 rows does not have the 5 fields"),

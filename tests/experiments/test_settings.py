@@ -111,6 +111,8 @@ def test_dependent_settings_follow_and_are_reported(name, changes, follows):
         ("xyz=1", "unknown setting 'xyz'; `birdiedna settings` lists them"),
         ("finetune.head=poled", "head 'poled' is not one of label, objective, pooled"),
         ("pretrain.steps=1e3", "pretrain.steps=1e3: a whole number is needed"),
+        ("pretrain.steps=4_0", "pretrain.steps=4_0: a whole number is needed"),
+        ("pretrain.optimizer.peak=1_0", "pretrain.optimizer.peak=1_0: a number, such as 3e-4"),
         ("pretrain.steps=", "pretrain.steps=: a whole number is needed"),
         ("pretrain.optimizer.peak=fast", "pretrain.optimizer.peak=fast: a number, such as 3e-4"),
         ("pretrain.optimizer.peak=1e39", "peak: 1e+39 is not a finite number of float32"),
