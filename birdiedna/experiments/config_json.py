@@ -16,6 +16,7 @@ from birdiedna.data.stored import damaged
 from birdiedna.director import director
 from birdiedna.director.reward_model import Fit, Reward, RewardModel
 from birdiedna.model import transformer
+from birdiedna.model.fields import fits_float32
 from birdiedna.model.transformer import ModelConfig
 from birdiedna.objectives import definitions
 from birdiedna.training import checkpoint, run_folder
@@ -136,7 +137,7 @@ def _plain(value: Any, hint: type, place: str) -> Any:
         number = type(value) is str and hint in (int, float) and re.fullmatch(r"[-+.\deE]+", value)
         remedy = f"; write {value} without quotes" if number else ""
         raise ValueError(f"{place}: {value!r} must be of type {hint.__name__}{remedy}")
-    if isinstance(value, float) and value and not 2.0**-126 <= abs(value) < 2.0**128:
+    if isinstance(value, float) and not fits_float32(value):
         raise ValueError(f"{place}: {value} is not a finite number of float32")
     if isinstance(value, int) and abs(value) > _GREATEST:
         raise ValueError(f"{place}: {value!r:.40} is too large; give at most {_GREATEST:,}")

@@ -1,7 +1,6 @@
 """Checks of the fields of configs, which are frozen dataclasses that `jax.jit` hashes."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from numbers import Integral, Real
 from types import UnionType
@@ -45,8 +44,8 @@ def _check(value: Any, hint: Any, given: str) -> None:
         text = ", as ('chr8',)" if isinstance(value, str) and kind is tuple else ""
         wanted = f"give a value of type {kind.__name__}{text}"
         raise ValueError(f"{given} is of type {type(value).__name__}; {wanted}")
-    if kind is float and not abs(value) < math.inf:
-        raise ValueError(f"{given} is not finite; give a number")
+    if kind is float and not fits_float32(value):
+        raise ValueError(f"{given} is not finite as float32; give 0, or 1.2e-38 to 3.4e38")
     if kind is Mapping:
         for key, item in value.items():
             _check(key, inner[0], f"{given}: {_short(key)}")
@@ -57,6 +56,11 @@ def _check(value: Any, hint: Any, given: str) -> None:
             raise ValueError(f"{given} must have {len(hints)} entries")
         for item, wanted in zip(value, hints, strict=True):
             _check(item, wanted, f"{given}: {_short(item)}")
+
+
+def fits_float32(value: Any) -> bool:
+    """Return whether a number is 0 or, as float32, finite and not rounded to 0."""
+    return not value or 2.0**-126 <= abs(value) < 2.0**128
 
 
 def _short(value: Any) -> str:

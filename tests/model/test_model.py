@@ -124,6 +124,8 @@ def test_the_paper_s_model_has_16_8_million_parameters_and_its_embeddings():
         ("blocks", 1025, "blocks 1,025 are more than 1,024"),
         ("rope_base", 0.0, "rope_base 0 must be above 0"),
         ("rope_base", float("inf"), "rope_base inf is not finite"),
+        ("rope_base", 10**400, "is not finite as float32; give 0, or 1.2e-38 to 3.4e38"),
+        ("norm_epsilon", 1e-300, "norm_epsilon 1e-300 is not finite as float32"),
         ("norm_epsilon", 0.0, "norm_epsilon 0 must be above 0"),
         ("norm_epsilon", float("nan"), "norm_epsilon nan is not finite"),
         ("mlp_width", 10**9, "mlp_width 1,000,000,000 are more than 131,072"),
