@@ -62,6 +62,8 @@ def read(folder: Path, seed: int) -> Start:
     found = read_config(folder)
     arrays, files = tensors.read_folder(folder)
     try:
+        if "birdiedna" in found:
+            raise ValueError("a model of birdiedna; `birdiedna finetune --start` trains it further")
         config, tied = llama.from_config(found)
         rows, trained = _words(folder, found, config.vocabulary)
         for name in llama.BY_TOKEN:
@@ -126,6 +128,9 @@ def _cut(array: np.ndarray, rows: dict[int, int], trained: np.ndarray, seed: int
     noise = np.random.default_rng(seed).standard_normal((vocab.SIZE, array.shape[1]), np.float32)
     made = (mean + NOISE * deviation * noise).astype(np.float32)
     norms, like = np.linalg.norm(made, axis=1), np.linalg.norm(kept[: len(_LLAMA_3)], axis=1)
+    if not like.all():
+        letter = [*_LLAMA_3][like.argmin()]
+        raise ValueError(f"the row of {letter!r} has only zeros; give a model that was trained")
     made *= (np.clip(norms, like.min(), like.max()) / norms)[:, None]
     made[list(rows)] = kept
     return made

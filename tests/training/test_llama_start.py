@@ -118,6 +118,7 @@ def test_a_cut_vocabulary_leaves_the_other_logits_as_they_were(folder):
         ({"config": {"attention_bias": True}}, "attention_bias True is not False"),
         ({"config": {"rope_parameters": {"rope_type": "linear"}}}, "rope_type 'linear'"),
         ({"config": {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5}}}, "factor is"),
+        ({"config": {"birdiedna": {}}}, "a model of birdiedna; `birdiedna finetune --start`"),
         ({"config": {"tie_word_embeddings": False}}, "lm_head.weight: stored None"),
     ],
 )
@@ -134,14 +135,23 @@ def test_another_llama_is_refused_in_one_line(folder, change, said):
     assert "\n" not in str(error.value)
 
 
-def test_words_that_are_not_finite_are_refused_without_a_warning(folder, recwarn):
+@pytest.mark.parametrize(
+    ("row", "value", "said"),
+    [
+        (30, np.inf, "model.embed_tokens.weight contains numbers that are not"),
+        (4, 0, "llama: the row of 'C' has only zeros; give a model that was trained"),
+    ],
+)
+def test_words_that_are_not_finite_or_zero_are_refused_without_a_warning(
+    folder, recwarn, row, value, said
+):
     arrays, files = tensors.read_folder(folder)
     for file in (*files, folder / "model.safetensors.index.json"):
         file.unlink()
     words = np.array(arrays["model.embed_tokens.weight"], np.float32)
-    words[30] = np.inf
+    words[row] = value
     tensors.write(folder / "model.safetensors", arrays | {"model.embed_tokens.weight": words}, {})
-    with pytest.raises(ValueError, match="model.embed_tokens.weight contains numbers that are not"):
+    with pytest.raises(ValueError, match=said):
         llama_start.read(folder, seed=0)
     assert not recwarn.list
 
