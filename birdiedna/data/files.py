@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
@@ -172,7 +172,11 @@ def whole(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(folder: Path, shown: Path) -> Iterator[None]:
-    """Create an empty folder for this process alone and remove it at the end; errors as `sole`."""
+    """Create an empty folder for this process alone; errors as `sole`.
+
+    At the end it is removed, with folders that were created for it and are empty.
+    """
+    new = [path for path in folder.parents if not path.exists()]
     if folder.is_symlink():
         folder.unlink()  # what it leads to would be emptied
     with sole(folder, shown):
@@ -188,6 +192,9 @@ def scratch(folder: Path, shown: Path) -> Iterator[None]:
         finally:
             if is_at(own, folder):  # not moved
                 shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # not empty
+                for path in new:
+                    path.rmdir()
 
 
 def sole(folder: Path, shown: Path) -> AbstractContextManager[bool]:

@@ -9,10 +9,11 @@ from birdiedna.data import files
 
 def test_a_folder_is_whole_or_absent_and_what_a_kill_left_is_removed(tmp_path):
     (tmp_path / ".x.tmp" / "left").mkdir(parents=True)
-    with pytest.raises(KeyError), files.whole(tmp_path / "x") as folder:
-        (folder / "file").touch()
-        raise KeyError
-    assert not list(tmp_path.iterdir())
+    for place in ("x", "new/folders/x"):
+        with pytest.raises(KeyError), files.whole(tmp_path / place) as folder:
+            (folder / "file").touch()
+            raise KeyError
+        assert not list(tmp_path.iterdir())
     with files.whole(tmp_path / "x") as folder:
         assert not list(folder.iterdir())
         (folder / "file").touch()
