@@ -11,7 +11,7 @@ from birdiedna.data.names import quantity, shell
 from birdiedna.experiments import collect as results
 from birdiedna.experiments import plan as plans
 from birdiedna.experiments import progress
-from birdiedna.training import stop
+from birdiedna.training import devices, stop
 
 
 def prepare(given: argparse.Namespace) -> int:
@@ -37,6 +37,8 @@ def prepare(given: argparse.Namespace) -> int:
 
 def run(given: argparse.Namespace) -> int:
     """`birdiedna plan run`; without options of `prepare`, continues the plan that exists."""
+    progress.check_tracker(given.track)
+    devices.require(given.device or "any")
     plain = vars(parser().parse_args(["plan", "prepare", "--out", str(given.out)]))
     named = any(getattr(given, name) != plain[name] for name in plain.keys() - {"act", "action"})
     if named or not (given.out / "plan.json").exists():

@@ -12,6 +12,7 @@ import numpy as np
 
 from birdiedna import tasks
 from birdiedna.cli.data import reading
+from birdiedna.cli.parser import one_line
 from birdiedna.data import files
 from birdiedna.data.names import quantity
 from birdiedna.evaluation import baselines, frames, metrics, scores
@@ -263,7 +264,8 @@ def verify(given: argparse.Namespace) -> int:
             worst = max(worst, bool(faults))
             print("\n".join(faults) or f"{place}: every other file is intact")
         if not found:
-            print(f"{run}: no checkpoint", file=sys.stderr)
+            said = f"{run}: no checkpoint; give a run folder, or a checkpoint of one"
+            print(one_line(said), file=sys.stderr)
             worst = 1
     return int(worst)
 

@@ -68,7 +68,7 @@ class Profile:
         for name in ("pretrain_seeds", "finetune_seeds", "finetune_shares", "tasks", "causal"):
             given = getattr(self, name)
             if twice := [one for one in given if given.count(one) > 1]:
-                raise ValueError(f"{name} names {twice[0]!r} twice")
+                raise ValueError(f"{name} names {twice[0]!r} twice; leave one out")
             if "seeds" in name and not (given and all(0 <= seed < 2**32 for seed in given)):
                 raise ValueError(f"{name} {given}: give one or more, from 0 to {2**32 - 1}")
         if wrong := [one for one in self.finetune_shares if not 0 < one < self.finetune.share]:

@@ -120,6 +120,7 @@ def test_dependent_settings_follow_and_are_reported(name, changes, follows):
         ("pretrain.optimizer.peak=nan", "pretrain.optimizer.peak: nan is not a finite number"),
         ("pretrain.bidirectional=no", "pretrain.bidirectional=no: true or false is needed"),
         ("finetune_seeds=0,x", "finetune_seeds=x: a whole number is needed"),
+        ("finetune_seeds=0,0", "finetune_seeds names 0 twice; leave one out"),
         ("finetune_seeds=", "finetune_seeds (): give one or more"),
         ("pretrain.director=learned", "pretrain.director=learned: JSON, as in config.json"),
         ('crops={"300": [0, 63], "300": [9, 72]}', "(field '300' occurs twice; delete one)"),

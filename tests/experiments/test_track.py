@@ -65,10 +65,16 @@ def test_a_tracked_run_logs_what_it_logs_without(writers):
     assert not any("tensorboard" in name for name in run_folder.read(made, "manifest")["sha256"])
 
 
-def test_without_its_package_the_command_says_how_to_get_it_before_it_trains(monkeypatch, refused):
+def test_without_its_package_the_command_says_how_to_get_it_before_it_trains(
+    monkeypatch, refused, tmp_path
+):
     monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: None)
-    said = refused("pretrain", "--track", "tensorboard")
-    assert "needs the package tensorboardX; install it with" in said
+    plan = tmp_path / "plan"
+    for words in (["pretrain"], ["plan", "run", "--out", plan]):
+        said = refused(*words, "--track", "tensorboard")
+        assert "needs the package tensorboardX; install it with" in said
+    assert "JAX found only cpu" in refused("plan", "run", "--out", plan, "--device", "gpu")
+    assert not plan.exists(), "it is not prepared first"
 
 
 def test_tensorboard_reads_what_the_real_package_writes(tmp_path):

@@ -155,9 +155,9 @@ def test_verify_names_every_checkpoint_and_fails_on_damage_or_without_one(tmp_pa
     intact = [f"{path}: every file is intact" for path in (older, newer)]
     assert main.main(verify) == 0
     assert capsys.readouterr().out.splitlines() == intact
-    assert main.main([*verify, str(tmp_path / "none")]) == 1
+    assert main.main([*verify, str(tmp_path / "no\nne")]) == 1
     said = capsys.readouterr()
-    assert f"{tmp_path / 'none'}: no checkpoint" in said.err
+    assert f"{tmp_path / 'no'}\\nne: no checkpoint; give a run folder, or" in said.err
     assert said.out.splitlines() == intact
     name = flip(newer).relative_to(newer)
     assert main.main(verify) == 1
