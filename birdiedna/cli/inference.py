@@ -39,7 +39,7 @@ def predict(given: argparse.Namespace) -> int:
     _begin(given)
     notes = Counter[str]()
     how = options(given, "both_strands", "long", "rows")
-    frames = predicting.predict(given.run, _records(given, notes), **how)
+    frames = predicting.predict(given.run, _records(given, notes), notes=notes, **how)
     return _write(frames, given.out, "sequences", notes)
 
 
@@ -49,7 +49,7 @@ def embed(given: argparse.Namespace) -> int:
     model = models.load(given.model)
     notes = Counter[str]()
     how = options(given, "per_base", "pooling", "layer", "both_strands", "long", "rows")
-    frames = embedding.embed(model, _records(given, notes), **how)
+    frames = embedding.embed(model, _records(given, notes), notes=notes, **how)
     return _write(frames, given.out, "bases" if given.per_base else "sequences", notes)
 
 

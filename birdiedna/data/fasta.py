@@ -211,7 +211,7 @@ def count(notes: dict[str, int], letters: bytes, tokens: np.ndarray) -> None:
 
 def changes(notes: Mapping[str, int]) -> list[str]:
     """Return what reading changed as lines, from the notes of a genome."""
-    codes = sorted(set(notes) - {"bases", "lower_case", "empty_contigs", "N", "U"})
+    codes = sorted(set(notes) - {"bases", "lower_case", "empty_contigs", "N", "U", "cut"})
     lower, bases = notes.get("lower_case", 0), notes.get("bases")
     share = f" ({lower / bases:.1%})" if bases else ""
     counts = {
@@ -221,5 +221,6 @@ def changes(notes: Mapping[str, int]) -> list[str]:
             notes[code] for code in codes
         ),
         "empty contigs": notes.get("empty_contigs", 0),
+        "longer sequences read in the middle only": notes.get("cut", 0),
     }
     return [quantity(count, what) for what, count in counts.items() if count]

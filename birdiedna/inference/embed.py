@@ -1,5 +1,6 @@
 """Features of sequences: the output of a model before its head."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -26,13 +27,15 @@ def embed(
     both_strands: bool = False,
     long: str = "tile",
     rows: int = 64,
+    notes: Counter[str] | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Yield the features of every sequence: one row per sequence, or per base with `per_base`.
 
     Pooling and layer are as in `probe.ProbeConfig`. `both_strands` averages the features of the
     sequence and of its reverse complement (per base, of the same base). `long` says what happens to
     a sequence longer than the rows the model was trained on: "tile" reads it in pieces (the vector
-    is their mean, weighted by bases), "centre" reads the middle, "refuse" raises.
+    is their mean, weighted by bases), "centre" reads the middle, which `notes` counts, "refuse"
+    raises.
 
     Returns:
       frames of name, bases (length of the sequence) and f0, f1, ... float32, in input order; per
@@ -50,14 +53,15 @@ def embed(
     read = partial(function, model.net, layer=how.layer, bidirectional=how.bidirectional)
     longest = model.slots - 1  # `<start>` takes a slot, too
     compute = partial(_features, read, rows, per_base, both_strands)
+    cut = partial(sequences.pieces, longest=longest, long=long, notes=notes)
     if per_base:
-        pieces = (piece for record in records for piece in sequences.pieces(record, longest, long))
+        pieces = (piece for record in records for piece in cut(record))
         for part in sequences.chunks(pieces, lambda piece: len(piece.tokens)):
             yield _bases(part, compute(part))
     else:
         for chunk in sequences.chunks(records, lambda record: len(record.tokens)):
-            cut = [sequences.pieces(record, longest, long) for record in chunk]
-            yield _vectors(cut, compute([piece for pieces in cut for piece in pieces]))
+            parts = [cut(record) for record in chunk]
+            yield _vectors(parts, compute([piece for pieces in parts for piece in pieces]))
 
 
 def _features(

@@ -1,5 +1,6 @@
 """Classes of new sequences, predicted by a fine-tuned run."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -65,13 +66,15 @@ def predict(
     both_strands: bool = False,
     long: str = "refuse",
     rows: int = 64,
+    notes: Counter[str] | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Yield the most likely class of every sequence and the probability of each class.
 
     Sequences are read, and cropped, as the run read its rows. Those longer than the train rows are
-    refused, or their middle is read (`long` is "refuse" or "centre"). With `both_strands`, which
-    may also be a setting of the run, logits are means over the sequence and its reverse complement,
-    and a column `strand_difference` contains the largest difference of a probability between them.
+    refused, or their middle is read, which `notes` counts (`long` is "refuse" or "centre"). With
+    `both_strands`, which may also be a setting of the run, logits are means over the sequence and
+    its reverse complement, and a column `strand_difference` contains the largest difference of a
+    probability between them.
 
     Returns:
       frames of name, bases, class, and `p_<class>` for every class, in input order.
@@ -85,7 +88,7 @@ def predict(
     tuned = load(run)
     read, names = partial(class_logits, tuned.net), [f"p_{name}" for name in tuned.classes]
     for chunk in sequences.chunks(records, lambda record: len(record.tokens)):
-        strands = [[_part(record, tuned, long) for record in chunk]]
+        strands = [[_part(record, tuned, long, notes) for record in chunk]]
         if both_strands or tuned.net.config.both_strands:
             strands.append([vocab.reverse_complement(part) for part in strands[0]])
         each = [np.stack(sequences.computed(read, parts, rows)) for parts in strands]
@@ -103,10 +106,10 @@ def predict(
         )
 
 
-def _part(record: Record, tuned: Tuned, long: str) -> np.ndarray:
+def _part(record: Record, tuned: Tuned, long: str, notes: Counter[str] | None) -> np.ndarray:
     """Return the part of the sequence that the run would have read of a row of its task."""
     record = record._replace(tokens=record.tokens[: tuned.length or None])
-    ((_, _, whole),) = sequences.pieces(record, tuned.longest, long)
+    ((_, _, whole),) = sequences.pieces(record, tuned.longest, long, notes)
     if not tuned.crop:
         return whole
     first, stop = tuned.crop

@@ -103,21 +103,27 @@ def _of_table(path: Path, columns: tables.Columns, notes: Counter[str]) -> Itera
         yield Record(fields.get("name", str(number)), tokens, f"{path}, line {line}")
 
 
-def pieces(record: Record, longest: int, long: str) -> list[Piece]:
+def pieces(
+    record: Record, longest: int, long: str, notes: Counter[str] | None = None
+) -> list[Piece]:
     """Return the whole sequence or, if it has more than `longest` bases, what `long` asks for.
 
     "tile" returns consecutive pieces, "centre" the middle; "refuse" raises ValueError, as an empty
-    sequence does.
+    sequence does. `notes` counts sequences of which only the middle is returned.
     """
     require_bases(record)
     if long not in LONG:
         raise ValueError(f"long {long!r} is not one of {', '.join(LONG)}")
+    if longest < 1:
+        raise ValueError(f"longest {longest}: give 1 or more bases")
     bases = len(record.tokens)
     if bases > longest and long == "refuse":
         raise ValueError(
             f"{record.place}: {bases:,} bases, but the model was trained on up to {longest:,}; cut "
             "it, or read its middle with --long centre"
         )
+    if notes is not None and bases > longest and long == "centre":
+        notes["cut"] += 1
     middle = max(0, bases - longest) // 2
     firsts = [middle] if long == "centre" else range(0, bases, longest)
     return [Piece(record, first, record.tokens[first : first + longest]) for first in firsts]

@@ -220,6 +220,11 @@ def test_verbs_write_what_the_functions_give_and_show_what_is_done_without_a_ter
     assert features.equals(pl.concat(embed.embed(models.load(birdie), test_rows)))
     assert out.count(f"{len(test_rows)} sequences so far\n") == 2
     assert out.count(f"{len(test_rows)} sequences: ") == 2
+    long = test_rows[0]._replace(tokens=np.concatenate([row.tokens for row in test_rows[:5]]))
+    fasta = written(tmp_path / "long.fa", [long, test_rows[1]])
+    for words in (["predict", tuned], ["embed", birdie], ["embed", birdie, "--per-base"]):
+        out = said(*words, fasta, "-o", tmp_path / "cut.csv", "--long", "centre")
+        assert out.endswith("\n  1 longer sequence read in the middle only\n")
 
 
 def test_a_pooling_of_vectors_per_base_is_refused(birdie, test_rows):

@@ -105,6 +105,8 @@ def test_a_longer_sequence_is_tiled_or_cut_to_its_middle_or_refused():
     assert of(10, "refuse") == [[*range(10)]]
     assert of(4, "tile") == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert of(4, "centre") == [[3, 4, 5, 6]]
+    with pytest.raises(ValueError, match="longest 0: give 1 or more bases"):
+        of(0, "centre")
     with pytest.raises(ValueError, match="record 'r': 10 bases.*up to 4"):
         of(4, "refuse")
     with pytest.raises(ValueError, match="long 'left'"):
