@@ -102,8 +102,10 @@ def reverse_complement(tokens: ArrayLike) -> np.ndarray:
 
 
 def complement(tokens: ArrayLike) -> np.ndarray:
-    """The complement of each base; other ids stay the same."""
+    """The complement of each base; other ids stay the same. ValueError if ids are not whole."""
     tokens = np.asarray(tokens)
+    if tokens.size and tokens.dtype.kind not in "iu":
+        raise ValueError(f"tokens are {tokens.dtype}; give whole numbers")
     return np.where((tokens >= A) & (tokens <= T), A + T - tokens, tokens)
 
 

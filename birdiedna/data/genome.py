@@ -245,7 +245,12 @@ def _meant(genome: Genome, name: str) -> list[Contig]:
 
 
 def part_of(contig: Contig, start: int, end: int) -> Contig:
-    """Return bases start..end-1 of a contig, named `contig:start-end` as in `contigs_named`."""
+    """Return bases start..end-1 of a contig, named `contig:start-end` as in `contigs_named`.
+
+    ValueError if it has not all of these bases.
+    """
+    if not 0 <= start < end <= contig.length:
+        raise ValueError(f"{start}:{end} is not in 0:{contig.length} of {contig.name}")
     if (start, end) == (0, contig.length):
         return contig
     return Contig(f"{contig.name}:{start + 1}-{end}", contig.start + start, end - start)

@@ -43,11 +43,21 @@ def fit(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray) -> bool:
 def padded(
     sequences: Sequence[Sequence[int] | np.ndarray], width: int = 0, kind: type = np.uint8
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids as rows (n, L), padded on the right to `width`, and lengths, int32 (n,)."""
+    """Return ids as rows (n, L), padded on the right to `width`, and lengths, int32 (n,).
+
+    ValueError for an id that `kind` cannot hold, or a sequence longer than `width`.
+    """
     lengths = np.array([len(ids) for ids in sequences], np.int32)
-    tokens = np.full((len(lengths), width or lengths.max(initial=0)), vocab.PAD, kind)
+    longest = int(lengths.max(initial=0))
+    if longest > (width or longest):
+        raise ValueError(f"a sequence of {longest:,} ids is longer than {width:,}; cut it")
+    tokens = np.full((len(lengths), width or longest), vocab.PAD, kind)
     for row, ids in zip(tokens, sequences, strict=True):
         row[: len(ids)] = ids
+        if getattr(ids, "dtype", None) != kind and not np.array_equal(row[: len(ids)], ids):
+            raise ValueError(
+                f"ids {ids[:5]} are not all {kind.__name__}; give ids of the vocabulary"
+            )
     return tokens, lengths
 
 
@@ -63,7 +73,10 @@ def subset(labels: np.ndarray, share: float, number: int) -> np.ndarray:
 
     The subset has this share of every class, rounded, but at least one row. It depends only on the
     labels and the number, so all models get the same rows; subsets of the same number are nested.
+    ValueError for a share that is not above 0 and at most 1.
     """
+    if not 0 < share <= 1:
+        raise ValueError(f"share {share} is not above 0 and at most 1; give, say, 0.05")
     if share == 1:
         return np.arange(len(labels))
     order = np.random.default_rng(number).permutation(len(labels))

@@ -18,6 +18,7 @@ from birdiedna.evaluation import frames, metrics
 from birdiedna.evaluation.paper_table import ARM_TITLES
 from birdiedna.tasks.benchmark_rules import TASK_TITLES
 from birdiedna.training import run_folder
+from birdiedna.training.metrics import whole
 
 #: Gaps with a 90% interval inside +-0.5 points are equivalent (fixed in advance).
 EQUIVALENCE_POINTS = 0.5
@@ -73,8 +74,13 @@ def recount(first: ArrayLike, second: ArrayLike) -> dict[str, Any]:
 
 
 def sign_p(wins: ArrayLike, decided: ArrayLike) -> np.ndarray:
-    """Exact two-sided p of the sign test: `wins` of `decided` comparisons; arrays broadcast."""
+    """Exact two-sided p of the sign test: `wins` of `decided` comparisons; arrays broadcast.
+
+    ValueError if wins are below 0 or more than are decided.
+    """
     wins, decided = np.asarray(wins), np.asarray(decided)
+    if ((wins < 0) | (wins > decided)).any():
+        raise ValueError(f"wins {wins} of {decided}; give 0 to as many as are decided")
     return np.minimum(1, 2 * scipy.stats.binom.cdf(np.minimum(wins, decided - wins), decided, 0.5))
 
 
@@ -92,9 +98,11 @@ def sign_flip_p(values: ArrayLike) -> float:
     """Two-sided p of paired differences: the share of sign patterns with as large a mean.
 
     Exact up to 16 differences; of more, 65,536 patterns are drawn, the given one included. NaN if a
-    difference is not finite.
+    difference is not finite. ValueError unless they are one row (n,).
     """
     gaps = np.asarray(values, float)
+    if gaps.ndim != 1:
+        raise ValueError(f"differences of {gaps.shape}; give one row, or each row by itself")
     if not np.isfinite(gaps).all():
         return float("nan")
     if len(gaps) <= _EXACT:
@@ -112,8 +120,10 @@ def t_interval(
     """Student's t interval of the mean along an axis; (nan, nan) for fewer than two values.
 
     A percentile bootstrap of three seeds would cover 75% only. Returns low, high: `values` without
-    that axis.
+    that axis. ValueError for a confidence that is not between 0 and 1.
     """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence} is not between 0 and 1; give, say, 0.95")
     array = np.moveaxis(np.asarray(values, float), axis, -1)
     count = array.shape[-1]
     if count < 2:
@@ -175,8 +185,10 @@ def joined_p(splits: np.ndarray) -> float | None:
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """Correct p-values (n,) by Holm's method."""
+    """Correct p-values (n,) by Holm's method; ValueError if one is not from 0 to 1."""
     given = np.asarray(p, float)
+    if given.ndim != 1 or ((given < 0) | (given > 1)).any():
+        raise ValueError(f"p-values {given}; give a row of numbers from 0 to 1")
     order = np.argsort(given)
     steps = np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1))
     return np.minimum(1, steps)[np.argsort(order)]
@@ -200,7 +212,7 @@ def resampled(
     From true classes (n,) and predicted ones (models, n). Resampling rows is a multinomial draw
     over the distinct columns of both, which is what we draw.
     """
-    columns = np.concatenate([labels[None], predicted])
+    columns = np.stack([whole("classes", one, classes) for one in (labels, *predicted)])
     # as bytes: `np.unique(axis=1)` takes five times as long
     packed = np.ascontiguousarray(columns.T.astype(np.uint8)).view(f"V{len(columns)}")
     _, first, counts = np.unique(packed.ravel(), return_index=True, return_counts=True)

@@ -20,19 +20,31 @@ def predicted_classes(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray
             f"labels {labels.shape} do not fit probabilities {probabilities.shape}; "
             "give (n,) and (n, classes)"
         )
+    if probabilities.dtype.kind not in "iufb":
+        raise ValueError(f"probabilities are {probabilities.dtype}; give numbers")
     if not np.isfinite(probabilities).all():
         row = int(np.argmin(np.isfinite(probabilities).all(1)))
         raise ValueError(f"row {row} of the probabilities is not finite; did training diverge?")
-    if labels.dtype.kind not in "iub":
-        raise ValueError(f"labels are {labels.dtype}; give whole numbers")
-    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
-        raise ValueError(f"labels reach beyond the {probabilities.shape[1]} classes; check them")
+    whole("labels", labels, probabilities.shape[1])
     return probabilities.argmax(1)
 
 
-def confusion(labels: ArrayLike, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """The confusion table (C, C): rows are true, columns predicted classes."""
-    cells = np.bincount(np.asarray(labels, int) * classes + predicted, minlength=classes**2)
+def whole(what: str, given: ArrayLike, classes: int) -> np.ndarray:
+    """Classes as int64; ValueError if they are not whole numbers in 0..classes-1."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "iub":
+        raise ValueError(f"{what} are {array.dtype}; give whole numbers")
+    if array.size and (array.min() < 0 or array.max() >= classes):
+        raise ValueError(f"{what} reach beyond the {classes} classes; check them")
+    return array.astype(np.int64)
+
+
+def confusion(labels: ArrayLike, predicted: ArrayLike, classes: int) -> np.ndarray:
+    """The confusion table (C, C): rows are true, columns predicted classes; errors as `whole`."""
+    true, found = whole("labels", labels, classes), whole("predictions", predicted, classes)
+    if true.shape != found.shape:
+        raise ValueError(f"labels {true.shape} do not fit predictions {found.shape}")
+    cells = np.bincount(true * classes + found, minlength=classes**2)
     return cells.reshape(classes, classes)
 
 

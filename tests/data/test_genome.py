@@ -324,6 +324,9 @@ def test_a_part_of_a_contig_is_held_out_for_loss_and_the_rest_trained_on():
     assert sum(np.diff([0, *starts.cumulative])) == 4
     whole = genomes.contigs_named(made, ["8:1-4", "NC_000913.3:1-10"])
     assert [c.name for c in whole] == ["8", "NC_000913.3"]
+    for start, end in ((-3, 2), (3, 2), (2, 5)):
+        with pytest.raises(ValueError, match=f"{start}:{end} is not in 0:4 of 8"):
+            genomes.part_of(whole[0], start, end)
 
 
 @pytest.mark.promise("Bad input: test chromosomes are held out however a file names them")

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from birdiedna import vocab
-from birdiedna.data.labelled import Labelled, crop, fingerprint, fit, opposite, take
+from birdiedna.data.labelled import (
+    Labelled,
+    crop,
+    fingerprint,
+    fit,
+    opposite,
+    padded,
+    subset,
+    take,
+)
 from birdiedna.experiments import plan
 
 SEQUENCES = ["ACGTAC", "GGCC", "TTTTTT", "AAAAAA"]
@@ -72,3 +81,19 @@ def test_fingerprint_changes_with_any_part():
 
 def test_rows_are_shown_in_one_line_whatever_their_number():
     assert repr(take(ROWS, np.arange(4))) == "Labelled(4 rows of up to 6 bases)"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (lambda: padded([np.array([8, 300])]), r"ids \[  8 300\] are not all uint8"),
+        (lambda: padded([np.array([8, -1])]), "are not all uint8"),
+        (lambda: padded([[8.5]]), r"ids \[8.5\] are not all uint8"),
+        (lambda: padded([[8, 9, 10]], 2), "a sequence of 3 ids is longer than 2; cut it"),
+        (lambda: subset(LABELS, 5.0, 0), "share 5.0 is not above 0 and at most 1"),
+        (lambda: subset(LABELS, -0.1, 0), "share -0.1 is not above 0 and at most 1"),
+    ],
+)
+def test_what_would_become_other_rows_is_refused(wrong, why):
+    with pytest.raises(ValueError, match=why):
+        wrong()

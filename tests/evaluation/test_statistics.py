@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from made_runs import comparison, every
 from scipy import stats
 
-from birdiedna.evaluation import frames, paper_table, statistics
+from birdiedna.evaluation import frames, metrics, paper_table, statistics
 
 TASKS = ("promoter_all", "splice_sites_donors")
 
@@ -280,3 +280,24 @@ def test_a_missing_difference_has_no_p_and_lists_have_that_of_arrays():
     for test in (statistics.sign_flip_p, statistics.signed_rank_p):
         assert test([0.1, 0.2, -0.1, 0.0]) == test(np.array([0.1, 0.2, -0.1, 0.0])) < 1
         assert np.isnan(test([0.1, 0.2, np.nan]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (lambda: statistics.sign_p(6, 5), "wins 6 of 5; give 0 to as many"),
+        (lambda: statistics.sign_p(np.array([1, -1]), 5), "wins .* of 5; give 0 to as many"),
+        (lambda: statistics.sign_flip_p([[0.1, 0.2]]), r"differences of \(1, 2\); give one row"),
+        (lambda: statistics.t_interval([0.1, 0.2], 95), "confidence 95 is not between 0 and 1"),
+        (lambda: statistics.holm([0.1, -0.1]), "give a row of numbers from 0 to 1"),
+        (lambda: statistics.holm([[0.1, 0.2]]), "give a row of numbers from 0 to 1"),
+        (lambda: statistics.mcc([0, 1], [[0, 2]], 2), "predictions reach beyond the 2 classes"),
+        (lambda: statistics.mcc([0.5, 1], [[0, 1]], 2), "labels are float64; give whole numbers"),
+        (lambda: statistics.mcc(1, [[0, 1]], 2), r"labels \(\) do not fit predictions \(2,\)"),
+        (lambda: statistics.resampled([0, 1], [[0, -1]], 2), "classes reach beyond the 2 classes"),
+        (lambda: metrics.scores([0, 1], [["0", "1"], ["1", "0"]]), "probabilities are <U1; give"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_rather_than_scored(wrong, why):
+    with pytest.raises(ValueError, match=why):
+        wrong()

@@ -81,6 +81,9 @@ def test_unknown_objective_is_refused_with_the_list():
 def test_only_whole_numbers_of_one_row_are_decoded(tokens):
     with pytest.raises(ValueError, match="tokens are .*; give whole numbers of one row"):
         vocab.decode(tokens)
+    if np.asarray(tokens).dtype.kind not in "iu":
+        with pytest.raises(ValueError, match="tokens are .*; give whole numbers"):
+            vocab.complement(tokens)
     assert vocab.decode([]) == "" and vocab.decode([vocab.A, vocab.EOS]) == "A<eos>"
 
 
