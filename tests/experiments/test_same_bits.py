@@ -77,16 +77,8 @@ def test_the_command_line_replays_a_run_from_its_folder(folder, said, refused):
 
 @pytest.mark.promise("Replay: a run's log trains the same model again, without a reward model")
 def test_a_replay_takes_settings_arm_seed_and_contigs_from_the_runs_folder(folder, said, refused):
-    own = [
-        "--arm",
-        "uniform",
-        "--seed",
-        "3",
-        "--validation",
-        sample.VALIDATION[0],
-        "--set",
-        "pretrain.rows=4",
-    ]
+    own = ["--arm", "uniform", "--seed", "3", "--validation", sample.VALIDATION[0]]
+    own += ["--set", "pretrain.rows=4"]
     said("pretrain", "--profile", "tiny", *own)
     (first,) = (folder / "runs" / "tiny").glob("*-uniform-seed3-*")
     said("pretrain", "--replay", first)

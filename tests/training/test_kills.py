@@ -109,14 +109,14 @@ def test_a_run_killed_at_random_moments_ends_bit_for_bit(
 @pytest.mark.promise("Runs: a signal saves and ends a run; the same command resumes it")
 @pytest.mark.slow
 def test_a_signal_saves_a_run_and_the_next_process_resumes_it(started, uninterrupted, tmp_path):
-    whole, cache = uninterrupted("pretrain")
+    whole, cache = uninterrupted("finetune")
     for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        process = started(tmp_path, "pretrain", cache)
+        process = started(tmp_path, "finetune", cache)
         wait_for(process, tmp_path, 3)
         os.kill(process.pid, number)
         process.join()
         assert process.exitcode == status
         assert list(tmp_path.glob("run.partial/checkpoints/*/SHA256SUMS"))
-    process = started(tmp_path, "pretrain", cache)
+    process = started(tmp_path, "finetune", cache)
     process.join()
     assert process.exitcode == 0 and killable.result(tmp_path / "run") == whole
