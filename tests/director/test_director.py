@@ -37,6 +37,7 @@ def flat(value):
 losses = st.floats(0, 20, width=32, allow_subnormal=False)
 candidates = jax.jit(director.random_actions, static_argnums=(1, 2))
 explore = jax.jit(director.explore, static_argnums=1)
+recall, score, predict = map(jax.jit, (director.recall, director.score, reward_model.predict))
 
 
 @pytest.fixture(scope="module")
@@ -98,22 +99,20 @@ def test_the_reward_model_of_the_paper_has_2_63_million_parameters():
 
 
 def test_a_candidate_scores_as_if_appended_to_the_history(rounds):
-    assert not director.recall(rounds[0][0]).any()  # an empty history
+    assert not recall(rounds[0][0]).any()  # an empty history
     state = rounds[0][-1]
     action = jnp.asarray(uniform(CLASSES), jnp.float32)
-    quick = director.score(state, director.recall(state), action)
+    quick = score(state, recall(state), action)
     row = jnp.concatenate([state.losses, action])[None]
     rows = jnp.concatenate([state.history.rows[: int(state.history.count)], row])
-    np.testing.assert_allclose(
-        quick, reward_model.predict(state.parameters, rows)[1][-1], atol=2e-6
-    )
+    np.testing.assert_allclose(quick, predict(state.parameters, rows)[1][-1], atol=2e-6)
 
 
 def test_rows_behind_the_history_change_nothing(rounds):
     state = rounds[0][2]
     rows = state.history.rows.at[2:].set(7.0)
     dirty = state._replace(history=state.history._replace(rows=rows))
-    np.testing.assert_array_equal(director.recall(state), director.recall(dirty))
+    np.testing.assert_array_equal(recall(state), recall(dirty))
     ratios, after = rounds[1][2].ratios, flat(3.0)
     fitted = [BIRDIE.observe(s, ratios, state.losses, after)[1].fit_loss for s in (state, dirty)]
     assert fitted[0] == fitted[1]
@@ -176,7 +175,7 @@ def test_every_decision_is_a_mixture_with_no_objective_starved(rounds):
 def test_a_decision_is_the_mean_of_the_best_candidates_and_the_floor(rounds):
     state = rounds[0][-1]
     drawn = candidates(jax.random.split(director._round_key(state, 1), 3)[0], 256, N)
-    rewards = jax.vmap(partial(director.score, state, director.recall(state)))(drawn)
+    rewards = jax.jit(jax.vmap(partial(director.score, state, recall(state))))(drawn)
     best = np.argsort(-(0.5 * rewards[:, :2].sum(1) + rewards[:, 2:].sum(1)))[: BIRDIE.best]
     decision = BIRDIE.propose(state, 4095, 4096)
     assert not decision.explored
