@@ -51,7 +51,7 @@ def padded(
     longest = int(lengths.max(initial=0))
     if longest > (width or longest):
         raise ValueError(f"a sequence of {longest:,} ids is longer than {width:,}; cut it")
-    tokens = np.full((len(lengths), width or longest), vocab.PAD, kind)
+    tokens: np.ndarray = np.full((len(lengths), width or longest), vocab.PAD, kind)
     for row, ids in zip(tokens, sequences, strict=True):
         row[: len(ids)] = ids
         if getattr(ids, "dtype", None) != kind and not np.array_equal(row[: len(ids)], ids):
