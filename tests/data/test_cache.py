@@ -108,20 +108,6 @@ def test_a_given_file_is_copied_by_the_same_checks(server, tmp_path):
     assert "from file some.name" in record and str(tmp_path) not in record
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(PAGE, "a web page"), (b"", "is empty"), (BODY[:-9], "sha256 is .* expected")],
-)
-def test_a_wrong_given_file_is_refused_and_left_alone(tmp_path, content, message):
-    mine = tmp_path / "mine.fa"
-    mine.write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        fetch(entry(sha256=sha256(BODY)), from_file=mine)
-    assert mine.read_bytes() == content and nothing_is_accepted(tmp_path)
-    with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
-        fetch(entry(), from_file=tmp_path / "nowhere")
-
-
 def test_given_files_are_recognised_by_the_end_of_their_path(tmp_path):
     for part in ("train", "test"):
         path = tmp_path / "mine" / "promoter_all" / f"{part}.fna"
@@ -134,6 +120,8 @@ def test_given_files_are_recognised_by_the_end_of_their_path(tmp_path):
         fetch("nt_revised", from_file=tmp_path / "mine")
     with pytest.raises(ValueError, match="not a file of nt_revised; give promoter_all/tr"):
         fetch("nt_revised", from_file=Path(__file__))
+    with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
+        fetch(entry(), from_file=tmp_path / "nowhere")
 
 
 def test_an_entry_without_address_says_how_to_give_its_file():

@@ -13,7 +13,7 @@ import pytest
 from fetching import BODY, FNA, cached, entry, nothing_is_accepted, sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_files import compress
+from made_files import compress, written
 from misbehaving import PAGE, Play, served
 
 from birdiedna.data import cache, catalog, download
@@ -212,6 +212,7 @@ def test_wherever_it_is_cut_it_is_whole_or_there_is_no_file(tmp_path_factory, cu
 
 
 @pytest.mark.promise("Bad input: a truncated, altered or wrong download is refused")
+@pytest.mark.parametrize("given", [False, True], ids=["fetched", "given"])
 @pytest.mark.parametrize(
     ("name", "body", "pins", "message"),
     [
@@ -233,13 +234,14 @@ def test_wherever_it_is_cut_it_is_whole_or_there_is_no_file(tmp_path_factory, cu
     ],
 )
 def test_content_of_another_kind_size_or_checksum_is_refused(
-    server, tmp_path, name, body, pins, message
+    server, tmp_path, name, body, pins, message, given
 ):
-    url = server.at(f"/{name}", Play(body))
+    url, mine = server.at(f"/{name}", Play(body)), written(tmp_path, body, "mine")
     with pytest.raises(ValueError, match=message) as error:
-        fetch(entry(url, path=name, **pins))
-    assert url in str(error.value) and len(str(error.value).splitlines()) == 1
+        fetch(entry(url, path=name, **pins), from_file=mine if given else None)
+    assert str(mine if given else url) in str(error.value) and "\n" not in str(error.value)
     assert nothing_is_accepted(tmp_path) and not cached(tmp_path, f"{name}.part").exists()
+    assert mine.read_bytes() == body
 
 
 def test_pinned_checksums_pass_and_the_first_one_is_recorded_and_required_later(server, tmp_path):
