@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from fetching import BODY, FNA, cached, entry, nothing_is_accepted, sha256
-from made_files import compress
+from made_files import compress, written
 from misbehaving import PAGE, Play, Server
 
 from birdiedna import tasks
@@ -99,8 +99,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_a_given_file_is_copied_by_the_same_checks(server, tmp_path):
-    mine = tmp_path / "some.name"
-    mine.write_bytes(BODY)
+    mine = written(tmp_path, BODY, "some.name")
     path = fetch(entry(f"{server.base}/my.fa", sha256=sha256(BODY)), from_file=mine)
     assert path == cached(tmp_path) and path.read_bytes() == mine.read_bytes() == BODY
     assert not server.asked and fetch(entry(f"{server.base}/my.fa")) == path
@@ -110,9 +109,7 @@ def test_a_given_file_is_copied_by_the_same_checks(server, tmp_path):
 
 def test_given_files_are_recognised_by_the_end_of_their_path(tmp_path):
     for part in ("train", "test"):
-        path = tmp_path / "mine" / "promoter_all" / f"{part}.fna"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(FNA)
+        written(tmp_path, FNA, f"mine/promoter_all/{part}.fna")
     folder = fetch("nt_revised", from_file=tmp_path / "mine", contigs=["promoter_all"])
     assert tasks.names(folder) == ["promoter_all"]
     assert fetch("nt_revised:promoter_all") == folder
@@ -146,8 +143,7 @@ def test_gzip_data_without_a_pinned_checksum_are_checked_to_their_end(
 ):
     whole = compress(BODY, 1)
     url = server.at("/my.fa.gz", Play(damage(whole)), Play(whole))
-    mine = tmp_path / "mine"
-    mine.write_bytes(damage(whole))
+    mine = written(tmp_path, damage(whole))
     with pytest.raises(ValueError, match=f"^{mine if given else url}: .*{message}"):
         fetch(entry(url, path="my.fa.gz"), from_file=mine if given else None)
     assert nothing_is_accepted(tmp_path)
@@ -196,8 +192,7 @@ def test_an_existing_path_is_that_path(tmp_path, monkeypatch):
 def test_names_and_addresses_become_cached_files(server, tmp_path):
     url = server.at("/my.fa", Play(BODY))
     assert cache.located(url).read_bytes() == BODY
-    mine = tmp_path / "chm.fa.gz"
-    mine.write_bytes(gzip.compress(b">chr1\nACGT\n"))
+    mine = written(tmp_path, compress(b">chr1\nACGT\n"))
     path = fetch("chm13v2.0_noY", from_file=mine)
     assert cache.located("chm13v2.0_noY") == path
     made = catalog.named("chm13v2.0_noY")

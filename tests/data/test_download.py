@@ -100,11 +100,10 @@ def test_bytes_are_kept_as_they_are_sent(server):
 @pytest.mark.parametrize("note", [b"", b"[" * 10**5, b"\xff", b'{"url": "URL", "version": [1]}'])
 def test_a_part_of_unknown_origin_is_not_resumed(server, tmp_path, size, note):
     url = server.at("/my.fa", Play(BODY))
-    part = cached(tmp_path, "my.fa.part")
-    part.parent.mkdir(parents=True)
-    part.write_bytes(b">x\n" + b"A" * size)
+    folder = cached(tmp_path).parent
+    written(folder, b">x\n" + b"A" * size, "my.fa.part")
     if note:
-        part.with_name("my.fa.part.json").write_bytes(note.replace(b"URL", url.encode()))
+        written(folder, note.replace(b"URL", url.encode()), "my.fa.part.json")
     assert fetch(entry(url)).read_bytes() == BODY
     assert "Range" not in server.gets("/my.fa")[0]
 
@@ -133,8 +132,7 @@ def test_a_file_of_unknown_length_and_a_stalled_transfer_are_given_up(
 def test_a_disk_that_fills_up_is_reported_in_bytes_and_no_file_is_accepted(
     server, tmp_path, given, sized
 ):
-    mine = tmp_path / "mine"
-    mine.write_bytes(BODY)
+    mine = written(tmp_path, BODY)
     url = server.at("/my.fa", Play(BODY, sized=sized))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(BODY) // 2, limits[1]))
@@ -236,7 +234,7 @@ def test_wherever_it_is_cut_it_is_whole_or_there_is_no_file(tmp_path_factory, cu
 def test_content_of_another_kind_size_or_checksum_is_refused(
     server, tmp_path, name, body, pins, message, given
 ):
-    url, mine = server.at(f"/{name}", Play(body)), written(tmp_path, body, "mine")
+    url, mine = server.at(f"/{name}", Play(body)), written(tmp_path, body)
     with pytest.raises(ValueError, match=message) as error:
         fetch(entry(url, path=name, **pins), from_file=mine if given else None)
     assert str(mine if given else url) in str(error.value) and "\n" not in str(error.value)

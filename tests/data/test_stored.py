@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_files import written
 
 from birdiedna.data import files, stored
 
@@ -141,8 +142,7 @@ ARRAYS = {
 @pytest.mark.parametrize("text", ARRAYS.values(), ids=ARRAYS)
 def test_arrays_of_any_form_are_refused_in_one_line(tmp_path, monkeypatch, text):
     monkeypatch.setattr(files, "UNPACKED", 1_000_000)
-    path = tmp_path / "x.npz"
-    path.write_bytes(text)
+    path = written(tmp_path, text, "x.npz")
     for given in (None, text):
         with pytest.raises(ValueError, match="x.npz is damaged: ") as raised:
             stored.read_arrays(path, given, ("a",))

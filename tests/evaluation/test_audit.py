@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_files import SHARED, needs_shared
+from made_files import SHARED, needs_shared, written
 from made_rows import different, labelled, revcomp
 
 from birdiedna import tasks, vocab
@@ -153,10 +153,9 @@ def test_held_out_chromosomes_do_not_count_as_pretraining(tmp_path):
     pool = different(0, 30, 60)
     held = ["20", "chr21_x_random"]
     made = genome.from_sequences(dict(zip(["chr8", *held, "X"], pool, strict=False)))
-    (tmp_path / "t").mkdir()
     for split, chosen in (("train", pool[10:20]), ("test", [*pool[:4], *pool[20:]])):
         lines = [f"{sequence},{i % 2}" for i, sequence in enumerate(chosen)]
-        (tmp_path / "t" / f"{split}.csv").write_text("\n".join(["sequence,label", *lines, ""]))
+        written(tmp_path, "\n".join(["sequence,label", *lines, ""]), f"t/{split}.csv")
     (found,) = audit.of_folder(tmp_path, made, baselines=False)
     assert (found.parts[-1]["pretrained"], found.pretrained_by) == (2, "words")
     assert audit.report([found]).split("SHARED")[0].count("unknown") == 2, "chromosomes"

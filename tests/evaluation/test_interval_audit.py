@@ -1,11 +1,10 @@
 """Interval files are counted by set and class; the official ones have the known overlaps."""
 
-import gzip
 import json
 from pathlib import Path
 
 import pytest
-from made_files import SHARED, needs_shared
+from made_files import SHARED, compress, needs_shared, written
 
 from birdiedna.data import sample
 from birdiedna.evaluation import interval_audit
@@ -13,33 +12,30 @@ from birdiedna.evaluation import interval_audit
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def written(folder: Path, name: str, rows: list[str]) -> None:
+def table(folder: Path, name: str, rows: list[str]) -> None:
     text = "\n".join(["id,region,start,end,strand", *(f"{i},{r}" for i, r in enumerate(rows)), ""])
-    (folder / name).write_bytes(gzip.compress(text.encode()))
+    written(folder, compress(text.encode()), name)
 
 
 def test_interval_tables_are_found_in_a_folder_and_its_subfolders(tmp_path):
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "other").mkdir()
-    written(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,100,+"])
-    (tmp_path / "other" / "s.train.a.csv").write_text("sequence,label\nACGT,0\n")
-    (tmp_path / "other" / "s.test.a.csv").write_text("")
-    (tmp_path / "twice").mkdir()
-    (tmp_path / "twice" / "s.train.a.csv").touch()
-    written(tmp_path / "twice", "s.train.a.csv.gz", ["chr1,0,100,+"])
+    table(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,100,+"])
+    written(tmp_path, "sequence,label\nACGT,0\n", "other/s.train.a.csv")
+    written(tmp_path, "", "other/s.test.a.csv")
+    written(tmp_path, "", "twice/s.train.a.csv")
+    table(tmp_path / "twice", "s.train.a.csv.gz", ["chr1,0,100,+"])
     assert interval_audit.folders(tmp_path) == [tmp_path / "inner"]
     assert interval_audit.folders(tmp_path / "inner") == [tmp_path / "inner"]
     assert interval_audit.folders(sample.TASKS) == interval_audit.folders(tmp_path / "no") == []
     first = interval_audit.fingerprint(tmp_path / "inner")
-    written(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,101,+"])
+    table(tmp_path / "inner", "s.train.a.csv.gz", ["chr1,0,101,+"])
     assert interval_audit.fingerprint(tmp_path / "inner") != first
 
 
 def test_interval_files_are_counted_by_set_and_class(tmp_path):
-    written(tmp_path, "s.train.a.csv.gz", ["chr1,0,100,+", "chr1,0,100,+", "chr2,0,10,-"])
-    written(tmp_path, "s.train.b.csv.gz", ["chr1,300,400,+"])
-    written(tmp_path, "s.test.a.csv.gz", ["chr1,0,100,+", "chr1,0,100,-", "chr1,99,199,+"])
-    written(tmp_path, "s.test.b.csv.gz", ["chr2,0,10,-", "chr3,0,10,+", "chr1,350,450,+"])
+    table(tmp_path, "s.train.a.csv.gz", ["chr1,0,100,+", "chr1,0,100,+", "chr2,0,10,-"])
+    table(tmp_path, "s.train.b.csv.gz", ["chr1,300,400,+"])
+    table(tmp_path, "s.test.a.csv.gz", ["chr1,0,100,+", "chr1,0,100,-", "chr1,99,199,+"])
+    table(tmp_path, "s.test.b.csv.gz", ["chr2,0,10,-", "chr3,0,10,+", "chr1,350,450,+"])
     found = {row["class"]: row for row in interval_audit.of_folder(tmp_path).to_dicts()}
     names = ["train", "test", "overlapping", "covered", "copies"]
     names += ["conflicting_labels", "repeats_train"]
@@ -56,7 +52,7 @@ def test_interval_files_are_counted_by_set_and_class(tmp_path):
 def test_set_without_test_files_is_refused(tmp_path):
     with pytest.raises(ValueError, match="contains no tables <set>.<split>.<class>.csv.gz"):
         interval_audit.of_folder(tmp_path)
-    written(tmp_path, "s.train.a.csv.gz", ["chr1,0,100,+"])
+    table(tmp_path, "s.train.a.csv.gz", ["chr1,0,100,+"])
     with pytest.raises(ValueError, match="set 's' has no test files"):
         interval_audit.of_folder(tmp_path)
 

@@ -152,8 +152,7 @@ def test_the_command_says_what_was_not_scored(own, ntp, genome, tmp_path, said):
 
 
 def test_alleles_of_a_record_come_one_by_one(tmp_path):
-    path = tmp_path / "a.vcf"
-    path.write_text(HEADER + "1\t7\trs\ta\tc,G\t.\n")
+    path = written(tmp_path, HEADER + "1\t7\trs\ta\tc,G\t.\n", "a.vcf")
     want = [("1", 7, "rs", "A", "C", 3), ("1", 7, "rs", "A", "G", 3)]
     assert [one[:6] for one in data_variants.read(path)] == want
     path.write_text("#CHROM\tPOS\tID\tREF\tALT\r1\t7\trs\ta\tc,G\r")  # no more of a header
@@ -197,8 +196,8 @@ def test_sequences_of_a_table_stand_in_for_a_genome(ntp, genome, tmp_path, said,
         said("variants", ntp, pairs, "-o", out)
         found = pl.read_csv(out)
         assert found["llr"].null_count() == 0 and found["alt"].to_list()[:3] == others
-        path = tmp_path / "calls.vcf"
-        path.write_text(HEADER + "".join(record(genome, place, alt) for alt in others))
+        lines = (record(genome, place, alt) for alt in others)
+        path = written(tmp_path, HEADER + "".join(lines), "calls.vcf")
         want = pl.concat(variants.variants(models.load(ntp), genome, path))
         np.testing.assert_allclose(found["llr"][:3], want["llr"], atol=1e-4)
     assert found["llr"][-1] == 0.0 and len(found["ref"][3]) == 3 and len(found["alt"][4]) == 4

@@ -304,9 +304,7 @@ def test_held_out_chromosomes_are_the_test_rows_and_may_be_chosen(chosen):
 
 
 def test_the_remedy_for_elements_on_one_contig_is_a_part_of_it(tmp_path):
-    path = tmp_path / "peaks.bed"
-    path.write_text("".join(f"{TRAIN}\t{at}\t{at + 300}\n" for at in range(9000, 199000, 9000)))
-    chosen = elements.peaks(path)
+    chosen = peaks_of(tmp_path, [(TRAIN, at, at + 300) for at in range(9000, 199000, 9000)])
     with pytest.raises(ValueError, match=r"as with --held-out chr1:180001-200000") as refused:
         build.rows(GENOME, chosen, "mine", Plan(held_out=("chr20",)))
     part = re.search(r"--held-out (\S+)", str(refused.value))[1]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_files import written
 from made_rows import different
 
 from birdiedna import tasks, vocab
@@ -25,17 +26,15 @@ def load(path: Path, name: str = "own", **options) -> Task:
 
 def fna(folder: Path, train: str = FNA + ">c|1\nGG\n", test: str = FNA) -> Path:
     """Write a task folder; no file for an empty text."""
-    folder.mkdir(parents=True)
     for part, text in (("train", train), ("test", test)):
         if text:
-            (folder / f"{part}.fna").write_text(text)
+            written(folder, text, f"{part}.fna")
     return folder.parent
 
 
 def table(path: Path, rows: list[tuple], head: str = HEAD) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(head + "".join(",".join(map(str, row)) + "\n" for row in rows))
-    return path
+    text = head + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    return written(path.parent, text, path.name)
 
 
 def several(chromosomes: str, each: int = 2) -> list[tuple]:
@@ -359,9 +358,7 @@ def texts(tmp_path) -> Path:
     """A folder with one task of texts of three classes."""
     for part in ("train", "test"):
         for name, letter in {"ocr": "A", "enhancer": "C", "promoter": "G"}.items():
-            folder = tmp_path / "own" / part / name
-            folder.mkdir(parents=True)
-            (folder / "0.txt").write_text(letter * 4)
+            written(tmp_path, letter * 4, f"own/{part}/{name}/0.txt")
     return tmp_path
 
 
