@@ -87,22 +87,17 @@ PACKED = gzip.compress(b'{"event": "train"}\n' * 9)
 @pytest.mark.parametrize(
     "text, why",
     [
-        (b"", ""),
         (b"no gzip", "Not a gzipped file"),
         (PACKED[:20], "ended before"),
         (PACKED[:-5] + b"xxxxx", "CRC|length"),
         (gzip.compress(b" " * 2_000_000), "unpacks to more than 1,048,576 bytes"),
         (gzip.compress(b'{"event": "train"}\n' * 100_000), "unpacks to more than 1,048,576 bytes"),
     ],
-    ids=["empty", "no gzip", "cut", "sum", "one long line", "many lines"],
+    ids=["no gzip", "cut", "sum", "one long line", "many lines"],
 )
 def test_a_packed_log_is_unpacked_within_a_bound(text, why):
-    read = lambda: list(stored.lines(text, Path("events.jsonl.gz")))
-    if not why:
-        assert read() == []
-        return
     with pytest.raises(ValueError, match=f"events.jsonl.gz is damaged: .*({why})"):
-        read()
+        list(stored.lines(text, Path("events.jsonl.gz")))
 
 
 def archive(*members):
@@ -154,3 +149,4 @@ def test_intact_arrays_and_lines_are_read():
     assert stored.read_arrays(NOWHERE, text, ("a",))["a"].tolist() == list(range(9))
     assert [*stored.lines(PACKED, Path("x.gz"))] == [b'{"event": "train"}\n'] * 9
     assert [*stored.lines(b"a\nb", Path("x"))] == [b"a\n", b"b"]
+    assert [*stored.lines(b"", Path("x.gz"))] == []
