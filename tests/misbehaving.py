@@ -132,7 +132,7 @@ def served() -> Iterator[Server]:
     """A server for the length of a `with` block."""
     with _Listener(("127.0.0.1", 0), _Handler) as listener:
         listener.stage = Server(f"http://127.0.0.1:{listener.server_address[1]}")
-        thread = threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True)
+        thread = threading.Thread(target=listener.serve_forever, args=(0.002,), daemon=True)
         thread.start()
         try:
             yield listener.stage
