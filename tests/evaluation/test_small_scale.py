@@ -31,9 +31,14 @@ def changed(levels: dict[str, float]) -> pl.DataFrame:
     return frames.variant_table("\n".join(lines).encode() if levels else b"")
 
 
-def verdict(levels: dict[str, float], claim: str, **more) -> str:
-    table = paper_claims.at_small_scale(probed(levels, **more), NONE, changed({}))
-    return table.filter(pl.col("claim").str.contains(claim, literal=True))[AT_THIS_SCALE].item()
+def answers(levels: dict[str, float], aurocs: dict[str, float] = {}, **more) -> pl.DataFrame:
+    return paper_claims.at_small_scale(probed(levels, **more), NONE, changed(aurocs))
+
+
+def answer(table: pl.DataFrame, claim: str) -> tuple[str, str]:
+    """The verdict on a claim, and what was measured."""
+    row = table.filter(pl.col("claim").str.contains(claim, literal=True))
+    return row[AT_THIS_SCALE].item(), row["measured here"].item()
 
 
 BEATEN = {"birdie": 0.5, **dict.fromkeys(RIVALS, 0.4)}
@@ -62,42 +67,35 @@ BOTH = {"birdie": 0.5, "ntp": 0.4}
     ],
 )
 def test_verdict_depends_on_the_arms_of_the_claim(claim, levels, wanted):
-    assert verdict(levels, claim) == wanted
+    assert answer(answers(levels), claim)[0] == wanted
 
 
 def test_two_seeds_are_inconclusive_and_missing_runs_not_tested():
-    assert verdict({"birdie": 0.5, "ntp": 0.4}, "slight", seeds=2) == INCONCLUSIVE
-    found = paper_claims.at_small_scale(probed({"birdie": 0.5, "ntp": 0.4}), NONE, changed({}))
+    assert answer(answers(BOTH, seeds=2), "slight")[0] == INCONCLUSIVE
+    found = answers(BOTH)
     untested = found.filter(pl.col(AT_THIS_SCALE) == NOT_TESTED)
     assert {*untested["measured here"]} >= {"nothing"} and untested.height >= 5
     assert "10 pre-training seeds" in found["measured here"][1]
-    assert paper_claims.small_summary(found).startswith(
-        f"{12 - untested.height} of 12 claims tested: "
-    )
+    said = paper_claims.small_summary(found)
+    assert said.startswith(f"{12 - untested.height} of 12 claims tested: ")
 
 
 def test_brief_answer_is_the_first_number_with_its_interval():
-    arms = {"birdie": 0.5, "ntp": 0.4, "random": 0.3}
-    found = paper_claims.at_small_scale(probed(arms), NONE, changed({"birdie": 0.5, "ntp": 0.4}))
-    for text, whole in zip(
-        paper_claims.brief(found)["measured here"], found["measured here"], strict=True
-    ):
+    found = answers(BOTH | {"random": 0.3}, BOTH)
+    brief = paper_claims.brief(found)["measured here"]
+    for text, whole in zip(brief, found["measured here"], strict=True):
         assert text.count("(") == text.count(")") and "seeds" not in text
         assert text.split(" (")[0] in whole
         assert ("; without " in text) == (whole.startswith("mean gap") and "; without " in whole)
-    assert "MCC; without " in paper_claims.brief(found)["measured here"][1]
+    assert "MCC; without " in brief[1]
 
 
 @pytest.mark.parametrize(
     ("ntp", "wanted"), [(0.45, SUPPORTED), (0.55, CONTRADICTED), (0.5, INCONCLUSIVE)]
 )
 def test_zero_shot_variants_have_a_verdict_and_levels(ntp, wanted):
-    found = paper_claims.at_small_scale(
-        probed({"birdie": 0.5}), NONE, changed({"birdie": 0.5, "ntp": ntp})
-    )
-    row = found.filter(pl.col("claim").str.contains("variant", literal=True))
-    assert row[AT_THIS_SCALE].item() == wanted
-    text = row["measured here"].item()
+    birdie = {"birdie": 0.5}
+    verdict, text = answer(answers(birdie, birdie | {"ntp": ntp}), "variant")
+    assert verdict == wanted
     assert "AUROC" in text and text.endswith("chance 0.500") and "Birdie 0.50" in text
-    alone = paper_claims.at_small_scale(probed({"birdie": 0.5}), NONE, changed({"birdie": 0.5}))
-    assert alone.filter(pl.col("claim").str.contains("variant"))[AT_THIS_SCALE].item() == NOT_TESTED
+    assert answer(answers(birdie, birdie), "variant")[0] == NOT_TESTED
