@@ -27,9 +27,8 @@ def rows(task: str, split: str) -> list[tuple[str, int, int, int, str]]:
     lines = (TASKS / task / f"{split}.fna").read_text().removesuffix("\n").split("\n")
     found = []
     for header, sequence in zip(lines[::2], lines[1::2], strict=True):
-        chromosome, start, end, label = re.fullmatch(
-            r">(chr\w+):(\d+)-(\d+)\|([01])", header
-        ).groups()
+        place = re.fullmatch(r">(chr\w+):(\d+)-(\d+)\|([01])", header)
+        chromosome, start, end, label = place.groups()
         found.append((chromosome, int(start), int(end), int(label), sequence))
     return found
 

@@ -12,6 +12,7 @@ from birdiedna.tasks import layouts, tables
 ROWS = "sequence,label\nAC,0\nGT,1\n"
 COMBINED = "sequence,label,task\nAC,0,one\nGT,1,one\nTT,0,two\nTA,1,two\n"
 FNA = ">a|0\nAC\n>b|1\nGT\n"
+HUB = "train-00000-of-00001-0a1b.parquet", "test-00000-of-00001.parquet"  # each in one piece
 INTERVALS = "id,region,start,end,strand\n0,chr1,5,9,+\n"
 
 
@@ -117,6 +118,7 @@ def test_flat_files_are_joined_by_set_and_by_what_follows_the_part(tmp_path):
         ("train_a.csv test_a.csv", {"a": {"train": "train_a.csv", "test": "test_a.csv"}}),
         ("train.csv a.csv", {"train": {"rows": "train.csv"}, "a": {"rows": "a.csv"}}),
         ("a_test.csv a.csv", {"a": {"rows": "a.csv"}, "a_test": {"rows": "a_test.csv"}}),
+        (f"a/{HUB[0]} a/{HUB[1]}", {"a": dict(train=f"a/{HUB[0]}", test=f"a/{HUB[1]}")}),
         (
             "t/train.csv t/test.csv t/._train.csv ._a.csv",
             {"t": {p: f"t/{p}.csv" for p in ("train", "test")}},
@@ -192,12 +194,6 @@ def test_rows_may_be_beside_intervals(tmp_path):
     made(tmp_path, *(f"s.{p}.{c}.csv" for p in ("train", "test") for c in "ba"), text=INTERVALS)
     made(tmp_path, "t.train.chr20.csv", "t.test.chr20.csv")
     assert set(found(tmp_path)) == {"s", "t.chr20"}
-
-
-def test_parquet_of_the_hub_in_one_piece_is_a_part(tmp_path):
-    shard = "train-00000-of-00001-0a1b.parquet"
-    made(tmp_path, f"a/{shard}", "a/test-00000-of-00001.parquet")
-    assert found(tmp_path)["a"] == {"train": f"a/{shard}", "test": "a/test-00000-of-00001.parquet"}
 
 
 def test_a_single_file_is_a_task_named_by_its_stem(tmp_path):
