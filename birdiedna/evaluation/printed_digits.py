@@ -241,7 +241,9 @@ def _size_facts(found: pl.DataFrame, misfit: list[str]) -> dict[str, Any]:
     nominal = [row.task for row in ROWS if row.card == 3000 and row.task not in misfit]
     tata = next(row for row in ROWS if row.task == "promoter_tata")
     (size,) = found.filter(kind="accuracy and F1", task=tata.task)["n"]
-    on_grid = math.comb(len(ROWS), len(grid)) * (GRID / 1e4) ** (2 * len(grid))
+    one, every = (GRID / 1e4) ** 2, len(ROWS)
+    exactly = lambda k: math.comb(every, k) * one**k * (1 - one) ** (every - k)
+    on_grid = sum(map(exactly, range(len(grid), every + 1)))  # that many rows or more
     return {
         "size": size,
         "right": [right_counts(accuracy, size)[0] for accuracy in tata.accuracy],
