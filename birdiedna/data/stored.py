@@ -76,7 +76,7 @@ def parse(text: bytes, path: Path, shape: Any = object, remedy: str = REMEDY) ->
 
 
 def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; refuse repeated fields, of which `json` silently keeps the last."""
+    """Return a JSON object; ValueError for repeated fields: `json` silently keeps the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

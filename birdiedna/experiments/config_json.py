@@ -94,7 +94,7 @@ def build(kind: Any, given: Mapping[str, Any], place: str) -> Any:
 
 
 def checked(value: Any, hint: Any, place: str) -> Any:
-    """A JSON value, checked against an annotation; lists become tuples."""
+    """A JSON value, checked against an annotation; lists become tuples. Errors as in `parse`."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any or value is None and NoneType in inner:
         return value

@@ -98,7 +98,7 @@ class Columns:
 
 
 def label_map(text: str) -> tuple[tuple[str, int], ...]:
-    """Parse `no=0,yes=1` into (word, class) pairs, "" into none; blanks around are ignored."""
+    """Parse `no=0,yes=1` into (word, class) pairs, "" into none; else ValueError. Blanks go."""
     parts = [part.rpartition("=") for part in text.split(",") if text]
     pairs = [(word.strip(BLANKS), mark, number.strip(BLANKS)) for word, mark, number in parts]
     for word, _, number in pairs:
@@ -175,7 +175,7 @@ def by_part(path: Path, texts: Sequence[Text]) -> dict[str, list[int]]:
 def read_texts(classes: Mapping[str, Path]) -> tuple[list[Text], dict[str, int]]:
     """Read folders of text files (class name -> folder), one sequence per file.
 
-    Also returns a count of other files, which are skipped.
+    Also returns a count of other files, which are skipped. ValueError if a folder has no texts.
     """
     found = {name: sorted(folder.glob(TEXTS)) for name, folder in classes.items()}
     if empty := [classes[name] for name, texts in found.items() if not texts]:
