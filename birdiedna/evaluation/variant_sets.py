@@ -182,10 +182,11 @@ def labelled(path: Path, most: int = 500, value: str = "label") -> pl.DataFrame:
     The table has `ref`, `alt`, the value, and `contig` and `contig_pos`, or `chrom` and `pos`
     (1-based); optionally `pair_id` or `group_id` of rows that belong together, and `consequence` or
     `element`. The value is "label" (1 is harmful, 0 harmless) or "score", which needs ten
-    `barcodes` if there is such a column; rows without it are left out. Rows of a stratum are drawn;
-    with groups, the first are taken. Columns: contig, position, ref, alt, label or score, group,
-    stratum (consequence or element, or "all"; variants are comparable within a stratum only) and
-    window: the column `ref_seq`, or "". ValueError if a column is missing, or a field is wrong.
+    `barcodes` if there is such a column; rows without it are left out. Rows of a stratum are drawn,
+    of both labels in turn; with groups, the first are taken. Columns: contig,
+    position, ref, alt, label or score, group, stratum (consequence or element, or "all"; variants
+    are comparable within a stratum only) and window: the column `ref_seq`, or "". ValueError if a
+    column is missing, or a field is wrong.
     """
     grouped: dict[str, int] = {}
     made = []
@@ -204,6 +205,8 @@ def labelled(path: Path, most: int = 500, value: str = "label") -> pl.DataFrame:
     rows = pl.DataFrame(made, kinds | {"stratum": pl.String, "window": pl.String}, orient="row")
     if all(name.startswith("row ") for name in grouped):
         rows = rows.sample(fraction=1, shuffle=True, seed=0)
+        if value == "label":  # in turn, since a rare one would hardly be drawn
+            rows = rows.sort(pl.int_range(pl.len()).over("stratum", "label"), maintain_order=True)
     return rows.filter(pl.int_range(pl.len()).over("stratum") < most)
 
 

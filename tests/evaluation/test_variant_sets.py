@@ -99,6 +99,10 @@ def test_labelled_tables_are_read_by_stratum_and_in_whole_pairs(tmp_path):
     assert found.columns == "contig position ref alt label group stratum window".split()
     assert found.group_by("stratum").len()["len"].to_list() == [5, 5, 5]
     assert 3 not in found["position"] and found["label"].is_in([0, 1]).all()
+    rare = [f"c,{i},A,C,{int(i % 100 == 0)},synonymous" for i in range(1, 3001)]
+    path.write_text("\n".join(["chrom,pos,ref,alt,label,consequence", *rare]))
+    kept = variant_sets.labelled(path, most=300)["label"]
+    assert (kept.len(), kept.sum()) == (300, 30)  # not 3, too few for a comparison
     lines = (
         "pair_id,contig,contig_pos,chrom,pos,ref,alt,label",
         "1,w,7,c,9,A,C,1",
