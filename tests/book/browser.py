@@ -2,14 +2,12 @@
 
 import json
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from waiting import until
 
 from book._ext.assets import STATIC
 
@@ -41,15 +39,6 @@ def drawn(browser: webdriver.Chrome) -> bool:
     )
     ready = "return document.readyState === 'complete'"
     return browser.execute_script(ready) and len(pictures) >= len(charts)
-
-
-def until(condition: Callable[[], bool], claim: str, seconds: float = 30) -> None:
-    """Wait for a condition; fail with the claim if it does not come true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail(f"not within {seconds:.0f} s: {claim}")
-        time.sleep(0.05)
 
 
 def requests(browser: webdriver.Chrome) -> list[str]:

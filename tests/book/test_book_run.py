@@ -7,15 +7,16 @@ import re
 import shutil
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import jax
 import made_files
 import pytest
 import small_book
+from waiting import until
 
 from birdiedna.cli.main import _Shown
 from birdiedna.data import files
@@ -179,9 +180,7 @@ def test_what_no_chapter_declares_is_refused_before_any_kernel(ran, asked, messa
 
 
 def test_the_command_exits_1_without_a_traceback(ran, monkeypatch, capsys):
-    def missing(*_):
-        raise FileNotFoundError(2, "No such file or directory", "absent.fa")
-
+    missing = Mock(side_effect=FileNotFoundError(2, "No such file or directory", "absent.fa"))
     monkeypatch.setattr(layout, "here", lambda: ran)
     assert __main__.main(["-p", "stesp", "5"]) == 1
     assert "no chapter has a parameter 'stesp'" in capsys.readouterr().err
@@ -225,11 +224,10 @@ def test_genome_tasks_labels_validation_and_seed_reach_whoever_makes_the_runs(mo
 
 @pytest.mark.promise("Settings: disk space and permissions are checked before anything runs")
 def test_errors_of_runs_come_before_any_chapter_starts(needing, no_kernel):
-    def fails(wanted):
-        raise ValueError(f"{wanted.profile}: no birdie")
-
-    with pytest.raises(ValueError, match="quick: no birdie"):
-        build.run_book(Order(), needing, maker(needing, []), fails)
+    fails = Mock(side_effect=ValueError("no birdie"))
+    with pytest.raises(ValueError, match="no birdie"):
+        build.run_book(Order(), needing, maker(needing), fails)
+    fails.assert_called_once_with(build.Wanted("quick"))
 
 
 @pytest.mark.promise("Settings: disk space and permissions are checked before anything runs")
@@ -419,11 +417,7 @@ def test_a_second_book_is_told_and_harms_nothing(ran):
 
 def test_python_is_parsed_in_one_thread_while_chapters_run_in_others(needing, monkeypatch):
     threads, imports = set(), keys._imports
-
-    def watched(*given):
-        threads.add(threading.current_thread())
-        return imports(*given)
-
+    watched = lambda *given: threads.add(threading.current_thread()) or imports(*given)
     monkeypatch.setattr(keys, "_imports", watched)
     outcomes = build.run_book(Order(at_once=2), needing)
     assert set(states(outcomes).values()) == {"ran"}
@@ -443,8 +437,7 @@ def test_an_interrupt_ends_every_kernel_and_leaves_the_former_copies(tmp_path):
     copy.write_text(before := small_book.chapter("1"))
 
     def interrupted(_):
-        while not (began.exists() and began.read_text()):
-            time.sleep(0.05)
+        until(lambda: began.exists() and began.read_text())
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -454,13 +447,10 @@ def test_an_interrupt_ends_every_kernel_and_leaves_the_former_copies(tmp_path):
     assert copy.read_text() == before
 
 
-def test_a_stop_while_runs_are_made_keeps_the_status_of_the_signal(tmp_path, monkeypatch, capsys):
-    def stopped(_):
-        raise Stopped("SIGTERM", 143)
-
-    chapters = {"01_reads": small_book.chapter("1", needs=["pretrain"])}
-    book = small_book.make(tmp_path, chapters)
-    monkeypatch.setattr(layout, "here", lambda: book)
+def test_a_stop_while_runs_are_made_keeps_the_status_of_the_signal(needing, monkeypatch, capsys):
+    stopped = Mock(side_effect=Stopped("SIGTERM", 143))
+    monkeypatch.setattr(layout, "here", lambda: needing)
+    monkeypatch.setattr(build, "check", lambda _: None)
     monkeypatch.setattr(build, "prepare", stopped)
     assert __main__.main([]) == 143
     assert "SIGTERM; the same command, or cell, resumes" in capsys.readouterr().err
@@ -478,35 +468,30 @@ def needing(tmp_path, monkeypatch):
     return small_book.make(tmp_path, chapters)
 
 
-def maker(book, calls):
+def maker(book):
     """A `prepare` that records its calls and makes two run folders, one after the other."""
 
     def prepare(wanted):
-        calls.append(wanted)
-        for kind in ("pretrain", "finetune"):
-            folder = book.runs / "quick" / f"{kind}-0"
-            folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / "manifest.json").exists():
-                (folder / "manifest.json").write_text(json.dumps({"kind": kind}))
-        yield [book.runs / "quick" / "pretrain-0"]
-        yield [book.runs / "quick" / "pretrain-0", book.runs / "quick" / "finetune-0"]
+        folders = [book.runs / "quick" / f"{kind}-0" for kind in ("pretrain", "finetune")]
+        for folder in folders:
+            made_files.written(folder, json.dumps({"kind": folder.name[:-2]}), "manifest.json")
+        yield folders[:1]
+        yield folders
 
-    return prepare
+    return Mock(side_effect=prepare)
 
 
 def test_run_folders_are_made_only_for_chapters_that_need_them_and_are_not_fresh(needing):
-    calls = []
-    prepare = maker(needing, calls)
+    prepare = maker(needing)
     build.run_book(Order(only=("01_plain",)), needing, prepare)
-    assert calls == []
-    build.run_book(Order(given={"seed": "3"}), needing, prepare)
-    assert calls == [build.Wanted("quick", seed=3)]
-    build.run_book(Order(given={"seed": "3"}), needing, prepare)
-    assert len(calls) == 1
+    prepare.assert_not_called()
+    for _ in range(2):
+        build.run_book(Order(given={"seed": "3"}), needing, prepare)
+        prepare.assert_called_once_with(build.Wanted("quick", seed=3))
 
 
 def test_a_changed_run_folder_makes_its_readers_stale_and_no_other(needing):
-    build.run_book(Order(), needing, maker(needing, []))
+    build.run_book(Order(), needing, maker(needing))
     changed = {"pretrain": ["02_reads"], "finetune": []}
     for kind, stale in changed.items():
         manifest = needing.runs / "quick" / f"{kind}-0" / "manifest.json"
@@ -521,13 +506,13 @@ def test_a_changed_run_folder_makes_its_readers_stale_and_no_other(needing):
 def test_a_fresh_chapter_runs_if_other_run_folders_are_made(needing):
     first = layout.chapters(needing)[0]
     first.write_text(small_book.chapter("1", needs=["finetune"]))
-    build.run_book(Order(), needing, maker(needing, []))
+    build.run_book(Order(), needing, maker(needing))
 
     def other(wanted):
-        *_, (pretrained, tuned) = maker(needing, [])(wanted)
+        *_, (pretrained, tuned) = maker(needing)(wanted)
         yield [shutil.copytree(pretrained, pretrained.with_name("pretrain-1")), tuned]
 
-    for number, (prepare, why) in enumerate([(maker(needing, []), ""), (other, "runs changed")]):
+    for number, (prepare, why) in enumerate([(maker(needing), ""), (other, "runs changed")]):
         first.write_text(small_book.chapter(f"'{number}'", needs=["finetune"]))
         outcomes = build.run_book(Order(), needing, prepare)
         assert [outcome.why for outcome in outcomes] == ["code changed", why]
@@ -537,19 +522,16 @@ def test_a_needed_kind_that_nobody_makes_is_an_error(needing):
     chapter = layout.chapters(needing)[1]
     chapter.write_text(chapter.read_text().replace('"pretrain"', '"pretrian"'))
     with pytest.raises(ValueError, match="'pretrian'; there are only finetune, pretrain"):
-        build.run_book(Order(), needing, maker(needing, []))
+        build.run_book(Order(), needing, maker(needing))
 
 
 def test_a_chapter_begins_as_soon_as_the_run_folders_that_it_needs_are_made(needing):
     copy = layout.executed(needing, "quick", layout.chapters(needing)[1])
 
     def prepare(wanted):
-        pretrained, every = maker(needing, [])(wanted)
+        pretrained, every = maker(needing)(wanted)
         yield pretrained
-        end = time.monotonic() + 60
-        while not copy.exists() and time.monotonic() < end:
-            time.sleep(0.01)
-        assert copy.exists()
+        until(copy.exists)
         yield every
 
     layout.chapters(needing)[0].write_text(small_book.chapter("1", needs=["finetune"]))

@@ -497,7 +497,7 @@ def test_no_text_of_a_picture_is_cut_at_any_width(browser, folder, kind, width):
         assert pages.count(browser, ".birdie-explore svg, .birdie-cell") and not pages.cut(browser)
         assert pages.overflow(browser) == 0
     finally:
-        pages.opened(browser, folder / f"{kind}.html")
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("kind", pages.KINDS)

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from waiting import until
 
 from birdiedna.training.stop import Stopped
 from book._ext import lifetime
@@ -28,13 +29,6 @@ assert lifetime.PARENT not in os.environ
 print(os.getpid(), flush=True)
 time.sleep(60)
 """
-
-
-def until(holds, seconds=20):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def ended(pid):
@@ -83,13 +77,13 @@ def test_what_a_command_printed_comes_back_with_its_status(tmp_path):
 
 
 #: Works in another process, as chapter 9 does, and is killed meanwhile.
-KERNEL = """
+KERNEL = f"""
 import sys
-from birdiedna.experiments import smoke_run
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = {sys.path}
 import test_lifetime
+from birdiedna.experiments import smoke_run
 smoke_run._alone = test_lifetime.working
-smoke_run.in_process(sys.argv[2])
+smoke_run.in_process(sys.argv[1])
 """
 
 
@@ -102,9 +96,8 @@ def working(place, *_):
 
 @pytest.mark.promise("Runs: a signal ends the book with all that it started")
 def test_a_worker_of_a_chapter_whose_kernel_is_killed_ends_after_its_work(tmp_path):
-    words = [sys.executable, "-c", KERNEL, os.path.dirname(__file__), tmp_path / "pid"]
-    kernel = subprocess.Popen(words, stderr=subprocess.DEVNULL)
-    until((tmp_path / "pid").exists)
-    kernel.kill()
-    kernel.wait()
+    words = [sys.executable, "-c", KERNEL, tmp_path / "pid"]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as kernel:
+        until((tmp_path / "pid").exists)
+        kernel.kill()
     until(lambda: ended((tmp_path / "pid").read_text()))

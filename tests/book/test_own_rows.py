@@ -75,8 +75,9 @@ def test_the_chapter_on_use_embeds_and_predicts_own_rows(
     place = tmp_path_factory.mktemp("runs")
     monkeypatch.setenv("BIRDIEDNA_RUNS", str(place))
     monkeypatch.setenv("BIRDIEDNA_FIGURES", str(place / "figures"))
-    one = dict.fromkeys(("birdie", "ntp"), tiny.PROFILE.pretrain["ntp"])  # what is compiled is one
-    monkeypatch.setitem(profiles.PROFILES, "quick", replace(tiny.PROFILE, name="quick", pretrain=one))
+    arms = dict.fromkeys(("birdie", "ntp"), tiny.PROFILE.pretrain["ntp"])  # is compiled once
+    quick = replace(tiny.PROFILE, name="quick", pretrain=arms)
+    monkeypatch.setitem(profiles.PROFILES, "quick", quick)
     given = {"tasks": str(own), "labels": "no=0,yes=1"}
     scope = small_book.executed("12_use", given, until="predict.predict(")
     assert scope["test"].lengths.max() > 50

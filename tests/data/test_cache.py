@@ -5,9 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 from fetching import BODY, FNA, cached, entry, nothing_is_accepted, sha256
 from made_files import compress, written
 from misbehaving import PAGE, Play, Server
+from waiting import until
 
 from birdiedna import tasks
 from birdiedna.data import cache, catalog
@@ -79,14 +78,6 @@ def test_of_two_processes_one_fetches_and_the_other_resumes_if_it_is_killed(
         assert mine.result(20).read_bytes() == BODY
     assert (other.wait(20) == 0) is not killed, other.stderr.read()
     assert ["Range" in headers for headers in server.gets("/my.fa")] == [False, True]
-
-
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("waited in vain")
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import small_plan
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import until
 
 from birdiedna import cli
 from birdiedna.cli import data, main
@@ -190,13 +190,6 @@ with stop.watch() as ask, run_writer.writing(Path({place!r}), arm, {{}}) as part
     for _ in pretrain.train(arm, fasta.read(sample.GENOME), [pretrain.Run(0, partial)], ask):
         pass
 """
-
-
-def until(holds, seconds=120):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def papermill(folder: Path) -> subprocess.Popen:
