@@ -257,7 +257,7 @@ def audit(given: argparse.Namespace) -> int:
 def build_task(given: argparse.Namespace) -> int:
     """`birdiedna data build`: build a task and print its summary."""
     chosen = _elements(given)
-    read = fasta.read(cache.located(given.genome))
+    read = fasta.read(cache.located(given.genome, "genome"))
     held_out = genome.listed_contigs(given.held_out, read)
     plan = build.Plan(held_out, given.seed, given.rows, given.skip_missing)
     records = build.build(read, chosen, given.task, given.out, plan, given.decoys)

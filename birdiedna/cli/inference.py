@@ -57,7 +57,7 @@ def variants(given: argparse.Namespace) -> int:
     """`birdiedna variants`; prints how many alleles were not scored."""
     _begin(given)
     model = models.load(given.model)
-    genome = fasta.read(cache.located(given.genome)) if given.genome else None
+    genome = fasta.read(cache.located(given.genome, "genome")) if given.genome else None
     counts: Counter[str] = Counter()
 
     def counted() -> Iterator[pl.DataFrame]:

@@ -24,17 +24,21 @@ _LOG = logging.getLogger(__name__)
 _WAITING = "{}: another process is fetching it; waiting"
 
 
-def located(text: str) -> Path:
+def located(text: str, kind: str = "") -> Path:
     """Return the file or folder of a path, a catalogue entry or an https address.
 
     An existing path comes first. `GRCh38:chr20,chrX` selects parts of an entry. Entries and
-    addresses are fetched if they are not in the cache; errors as in `fetch`.
+    addresses are fetched if they are not in the cache; errors as in `fetch`, and for an entry of
+    another than the wanted kind.
     """
     path, name = files.expanded(text), text.partition(":")[0]
-    names = [entry.name for entry in catalog.ENTRIES]
-    if _is_address(text) or name in names and not path.exists():
+    kinds = {entry.name: entry.kind for entry in catalog.ENTRIES}
+    if name in kinds and not path.exists() and kind not in ("", kinds[name]):
+        wanted = f"and {kind} is needed; choose another entry of `birdiedna data list`"
+        raise ValueError(f"{name} is an entry of kind {kinds[name]}, {wanted}")
+    if _is_address(text) or name in kinds and not path.exists():
         return fetch(text)
-    if not path.exists() and (near := meant(name, names).strip()):
+    if not path.exists() and (near := meant(name, [*kinds]).strip()):
         raise FileNotFoundError(f"{path}: no such file or folder; {near}")
     return path
 

@@ -48,7 +48,7 @@ class Sources:
 
     def tasks_path(self) -> Path:
         """The folder or file of tasks, downloaded if need be."""
-        return sample.TASKS if self.tasks == SAMPLE else located(self.tasks)
+        return sample.TASKS if self.tasks == SAMPLE else located(self.tasks, "tasks")
 
     def options(self) -> str:
         """The command-line options that name these sources, without folders of this machine."""
@@ -113,7 +113,7 @@ def read_genome(sources: Sources) -> Genome:
 
 def _genome_file(sources: Sources) -> tuple[Path, int]:
     """The file of the genome, and when it was changed."""
-    path = sample.GENOME if sources.genome == SAMPLE else located(sources.genome)
+    path = sample.GENOME if sources.genome == SAMPLE else located(sources.genome, "genome")
     return path, path.stat().st_mtime_ns if path.exists() else 0
 
 

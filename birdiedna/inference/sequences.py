@@ -81,7 +81,7 @@ def _of_fasta(path: Path, notes: Counter[str]) -> Iterator[Record]:
 
 def _of_intervals(path: Path, genome: str) -> Iterator[Record]:
     rows = intervals.read_bed(path)
-    sequences = intervals.each(fasta.read(cache.located(genome)), rows, path)
+    sequences = intervals.each(fasta.read(cache.located(genome, "genome")), rows, path)
     for row, tokens in zip(zip(*rows, strict=True), sequences, strict=True):
         name = "{}:{}-{}({})".format(*row)
         yield Record(name, tokens, f"{path}: interval {name}")

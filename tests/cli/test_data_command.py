@@ -11,7 +11,7 @@ from made_rows import different
 from misbehaving import PAGE, Play, served
 
 from birdiedna.cli import main
-from birdiedna.data import catalog, fasta, sample
+from birdiedna.data import cache, catalog, fasta, sample
 from birdiedna.evaluation import audit, interval_audit
 from birdiedna.experiments import profiles
 
@@ -285,3 +285,26 @@ def test_how_rows_are_read_is_no_option_of_a_genome(tmp_path, said, refused):
     assert "no labelled rows are given" in refused("data", "check", genome, "--length", "5")
     assert "8 rows" in said("data", "check", genome, rows, "--length", "9")
     assert "and --contigs others" in refused("data", "fetch", "GRCh38:chr20", "--contigs", "chrX")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pretrain", "--genome", "nt_revised"],
+        ["pretrain", "--genome", "eighth-ntp"],
+        ["finetune", "--start", "eighth-ntp", "--tasks", "GRCh38:chr20"],
+        ["data", "audit", "--tasks", "GRCh38"],
+        ["data", "build", "--genome", "GUE", "--tss", "x", "--task", "x", "--out", "x"],
+        ["embed", "eighth-ntp", "x.bed", "--genome", "GUE", "-o", "x.csv"],
+        ["variants", "eighth-ntp", "x.vcf", "--genome", "GUE", "-o", "x.csv"],
+    ],
+)
+def test_an_entry_of_another_kind_is_refused_before_it_is_fetched(
+    words, refused, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("x", "x.bed", "x.vcf"):
+        Path(name).write_text("chr1\t0\t9\tx\t0\t+\n")
+    monkeypatch.setattr(cache, "fetch", lambda *_, **__: pytest.fail("it is fetched"))
+    said = refused(*words)
+    assert "is an entry of kind " in said and "needed; choose another entry" in said
