@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import made_files
 import yaml
 
 import birdiedna
@@ -108,14 +109,13 @@ def chapter(
     return strip.text({"cells": [made[0], first, *made[1:]], "metadata": metadata})
 
 
-def make(root: Path, chapters: dict[str, str], index: str = "# Small book\n") -> Layout:
+def make(root: Path, chapters: dict[str, str]) -> Layout:
     """Write a book of the given chapters (name: text) with the real book's configuration.
 
     Beside it lies `tinypackage`, which can stand for the real package.
     """
     pages = root / "book"
-    pages.mkdir(parents=True)
-    (pages / "index.md").write_text(index + "\n{cite}`birdiedna`\n")
+    made_files.written(pages, "# Small book\n\n{cite}`birdiedna`\n", "index.md")
     for name, text in chapters.items():
         (pages / f"{name}.ipynb").write_text(text)
     for name in ("glossary.md", "references.md", "references.bib"):
@@ -125,13 +125,8 @@ def make(root: Path, chapters: dict[str, str], index: str = "# Small book\n") ->
     (root / "_toc.yml").write_text(yaml.safe_dump(toc))
     config = (ROOT / "_config.yml").read_text()
     (root / "_config.yml").write_text(config.replace('pages: "."', f'pages: "{ROOT}"'))
-    for name, text in {
-        "__init__": "",
-        "low": "x = 1",
-        "high": "from tinypackage import low",
-    }.items():
-        (root / "tinypackage").mkdir(exist_ok=True)
-        (root / "tinypackage" / f"{name}.py").write_text(text + "\n")
+    for name, text in (("__init__", ""), ("low", "x = 1"), ("high", "from tinypackage import low")):
+        made_files.written(root / "tinypackage", text + "\n", f"{name}.py")
     return Layout(root, root / "runs", Path(birdiedna.__file__).parent)
 
 

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 
-def until(holds: Callable[[], object], claim: str = "it comes true", seconds: float = 120) -> None:
-    """Return once a condition holds; fail with the claim if it takes longer."""
-    end = time.monotonic() + seconds
+def until(holds: Callable[[], object], claim: str = "it comes true") -> None:
+    """Return once a condition holds; fail with the claim after two minutes."""
+    end = time.monotonic() + 120
     while not holds():
-        assert time.monotonic() < end, f"not within {seconds:.0f} s: {claim}"
+        assert time.monotonic() < end, f"not within two minutes: {claim}"
         time.sleep(0.05)

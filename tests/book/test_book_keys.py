@@ -2,6 +2,7 @@
 
 import json
 
+import made_files
 import pytest
 import small_book
 
@@ -23,9 +24,7 @@ def package(tmp_path):
         "data/sample/build.py": "",
     }
     for name, text in files.items():
-        path = tmp_path / "demo" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        made_files.written(tmp_path / "demo", text, name)
     return tmp_path / "demo"
 
 
@@ -74,10 +73,8 @@ def test_a_chapter_that_reads_runs_depends_on_what_makes_them(package):
 
 
 def test_data_files_that_change_are_named_whether_given_by_file_or_folder(package, tmp_path):
-    own = tmp_path / "tasks" / "own.csv"
-    own.parent.mkdir()
+    own = made_files.written(tmp_path / "tasks", "AC,0", "own.csv")
     given = {"tasks": str(own.parent), "genome": str(own), "seed": 3, "validation": "chr8"}
-    own.write_text("AC,0")
     before, again = (keys.parts(notebook("1"), given, package, {}) for _ in range(2))
     assert [*before["data"]] == ["genome", "tasks"] and keys.difference(before, again) == ""
     own.write_text("ACGT,0")

@@ -83,10 +83,6 @@ def said(view):
     return view.find_element("css selector", "[role=status]").text
 
 
-def problem(view):
-    return view.find_element("css selector", "[role=alert]").text
-
-
 def set_to(view, name, value):
     view.execute_script(
         "const e = document.querySelector(`[name='${arguments[0]}']`); e.value = arguments[1];"
@@ -170,7 +166,8 @@ def test_a_step_that_is_usual_for_dna_earns_nothing(shown):
     assert said(view).endswith("The full reward takes a drop of 10.1%.")
     box = view.find_element("css selector", "input[aria-label='Loss before (nats), exactly']")
     box.send_keys("\ue009a\ue00099\n")  # control and a: all of it
-    assert "can be 0.005 to 6; 99 is outside, so it stays 1.386" in problem(view)
+    problem = view.find_element("css selector", "[role=alert]").text
+    assert "can be 0.005 to 6; 99 is outside, so it stays 1.386" in problem
 
 
 @pytest.mark.parametrize(

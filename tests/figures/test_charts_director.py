@@ -14,9 +14,9 @@ from birdiedna.figures import explorables, reward
 from birdiedna.objectives.definitions import BIRDIE_DNA
 
 
-def made_up(seeds, rounds=35, n=7, shift=0.0):
+def made_up(seeds, shift=0.0):
     """A trajectory of random numbers that differ between seeds."""
-    rng = np.random.default_rng(0)
+    rng, rounds, n = np.random.default_rng(0), 35, 7
     ratios = rng.dirichlet(np.ones(n), (seeds, rounds))
     total = rng.uniform(0, 1, (seeds, rounds)) + shift
     return Trajectory(

@@ -26,6 +26,14 @@ def windows(human):
 
 
 @pytest.fixture(scope="module")
+def measured(human, windows):
+    """Drawn windows, so many of them."""
+    starts = lambda count: jnp.asarray(genome.fixed_starts(windows, count))
+    bases = jnp.asarray(human.tokens)
+    return lambda count: measured_objectives.Drawn(KEY, bases, starts(count), 128)
+
+
+@pytest.fixture(scope="module")
 def window(human, windows):
     start = int(genome.draw(KEY, windows))
     return human.tokens[start : start + 128]
@@ -121,24 +129,17 @@ def test_span_lengths_of_hand_written_rows(name, row, prefix, lengths):
     assert measured_objectives.lengths(name, np.array(row), prefix, 6) == lengths
 
 
-def test_measured_rates_are_within_one_base(human, windows):
-    starts = jnp.asarray(genome.fixed_starts(windows, 20))
+def test_measured_rates_are_within_one_base(measured):
     kept = {name: BIRDIE_DNA[name] for name in ("deshuffling_50", "prefix_lm_75", "copying")}
-    drawn = measured_objectives.Drawn(KEY, jnp.asarray(human.tokens), starts, 128)
-    spans = measured_objectives.span_lengths(kept, drawn)
+    spans = measured_objectives.span_lengths(kept, measured(20))
     counts = measured_objectives.table(kept, spans, 128)
     assert counts["rate off"].to_list() == [0, 0, None]
     assert counts["spans"].to_list() == ["2", "1", None]
 
 
-def test_copying_moves_no_base_and_deshuffling_many(human, windows):
-    starts = jnp.asarray(genome.fixed_starts(windows, 20))
-    drawn = measured_objectives.Drawn(KEY, jnp.asarray(human.tokens), starts, 128)
-    moved = [
-        measured_objectives.displaced(BIRDIE_DNA[name], drawn)
-        for name in ("copying", "deshuffling_50")
-    ]
-    assert moved[0] == 0 and 0.2 < moved[1] < 0.8
+def test_copying_moves_no_base_and_deshuffling_many(measured):
+    moved = lambda name: measured_objectives.displaced(BIRDIE_DNA[name], measured(20))
+    assert moved("copying") == 0 and 0.2 < moved("deshuffling_50") < 0.8
 
 
 def test_shares_of_a_batch_sum_to_one_and_follow_the_ratios(human, windows):
@@ -152,9 +153,7 @@ def test_shares_of_a_batch_sum_to_one_and_follow_the_ratios(human, windows):
     assert len(drawing.rows(rows.shares_chart(held))) == 4
 
 
-def test_longer_delimiters_and_more_placements_are_less_ambiguous(human, windows):
-    starts = jnp.asarray(genome.fixed_starts(windows, 300))
-    drawn = measured_objectives.Drawn(KEY, jnp.asarray(human.tokens), starts, 128)
+def test_longer_delimiters_and_more_placements_are_less_ambiguous(measured):
     objectives = [SelectiveCopying(before=bases) for bases in (4, 12)]
-    short, long = (measured_objectives.ambiguity(each, drawn) for each in objectives)
+    short, long = (measured_objectives.ambiguity(each, measured(300)) for each in objectives)
     assert short[0] > long[0] and short[1] <= short[0] and long[1] <= long[0]

@@ -40,25 +40,22 @@ ROWS = [
 PARTS = {part: [*rows] for part, rows in groupby(ROWS, attrgetter("part"))}
 
 
-def stored(folder, **other):
-    """Write the parts above as results of a machine."""
-    parts = {name: Part({**MADE, **other}, rows) for name, rows in PARTS.items()}
-    results.write(parts, list(PARTS), folder / "results")
+def stored(folder, *machines):
+    """Results of machines, of each all parts above."""
+    for machine in machines:
+        parts = {name: Part(MADE | machine, rows) for name, rows in PARTS.items()}
+        results.write(parts, list(PARTS), folder / "results")
+    return performance.read(folder)
 
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("one")
-    stored(folder)
-    return performance.read(folder)
+    return stored(tmp_path_factory.mktemp("one"), {})
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    stored(folder)
-    stored(folder, device="nvidia-h200", cores=16)
-    return performance.read(folder)
+    return stored(tmp_path_factory.mktemp("two"), {}, {"device": "nvidia-h200", "cores": 16})
 
 
 CHARTS = {"bars": performance.targets, "peers": performance.peers, "memory": performance.memory}
