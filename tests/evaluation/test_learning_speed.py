@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from made_runs import every
 
 from birdiedna.evaluation import learning_speed, simulation
 
@@ -40,14 +41,11 @@ def test_smoothing_keeps_straight_lines_and_short_curves():
 
 def curves(birdie, ntp, stopped=None, seeds=3):
     """Validation curves of one task by level and pace; those of NTP end at the step `stopped`."""
-    rows = []
-    for arm, (level, pace), last in (("birdie", birdie, None), ("ntp", ntp, stopped)):
-        for seed in range(seeds):
-            for step in STEPS[STEPS <= (last or STEPS[-1])].tolist():
-                value = level * (1 - np.exp(-step / pace)) + 1e-4 * seed
-                rows.append(("t", arm, seed, 0, step, float(value)))
-    names = ["task", "arm", "seed", "finetune_seed", "step", "validation"]
-    return pl.DataFrame(rows, names, orient="row")
+    axes = {"task": "t", "arm": ("birdie", "ntp"), "seed": range(seeds), "finetune_seed": (0,)}
+    rows, ours = every(**axes, step=STEPS.tolist()), pl.col("arm") == "birdie"
+    level, pace = (pl.when(ours).then(a).otherwise(b) for a, b in zip(birdie, ntp, strict=True))
+    value = level * (1 - (-pl.col("step") / pace).exp()) + 1e-4 * pl.col("seed")
+    return rows.with_columns(validation=value).filter(ours | (pl.col("step") <= (stopped or 8192)))
 
 
 @pytest.mark.parametrize("stopped", [None, 4096, 1024])

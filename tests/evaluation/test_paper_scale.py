@@ -11,6 +11,7 @@ from birdiedna.experiments import profiles
 
 PAPER = profiles.PROFILES["paper"]
 ARMS = PAPER.pretrain
+FEWER = replace(PAPER.finetune, steps=4_096)
 ROWS = {row.task: row.test_rows for row in TABLE_1}
 SEEDS = [(seed, run) for seed in range(3) for run in range(3)]
 
@@ -33,33 +34,21 @@ def test_only_tasks_with_the_test_rows_of_their_benchmark_are_official():
     assert official(pl.concat([rows, pl.DataFrame(others)])) == "15 of 17"
 
 
-def tuned(**changes):
-    return replace(PAPER, finetune=replace(PAPER.finetune, **changes))
-
-
-def pretrained(**changes):
-    arms = {name: replace(arm, **changes) for name, arm in PAPER.pretrain.items()}
-    return replace(PAPER, pretrain=arms)
-
-
-def set_to(change):
-    return profiles.profile("paper", [f"pretrain.{change}"])
+def paper(*changes, **fields):
+    return {"settings": replace(profiles.profile("paper", changes), **fields)}
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"settings": tuned(patience_evaluations=8)}, "patience evaluations 8 (paper: 0)"),
-        ({"settings": tuned(steps=4_096)}, "fine-tuning steps 4,096 (paper: 8,192)"),
-        ({"settings": pretrained(rows=64)}, "pre-training rows 64 (paper: 128)"),
-        ({"settings": replace(PAPER, crops={600: (0, 96)})}, "rows that are cropped"),
-        ({"settings": replace(PAPER, pretrain={"ntp": PAPER.pretrain["ntp"]})}, "arm is missing"),
-        (
-            {"settings": replace(PAPER, pretrain=ARMS | {"birdie": ARMS["ul2r"]})},
-            "not those of the paper",
-        ),
-        ({"settings": set_to("birdie.bidirectional=false")}, "not those of the paper"),
-        ({"settings": set_to("objectives.infill_50_3.rate=0.9")}, "not those of the paper"),
+        (paper("finetune.patience_evaluations=8"), "patience evaluations 8 (paper: 0)"),
+        (paper(finetune=FEWER), "fine-tuning steps 4,096 (paper: 8,192)"),
+        (paper("pretrain.rows=64"), "pre-training rows 64 (paper: 128)"),
+        (paper(crops={600: (0, 96)}), "rows that are cropped"),
+        (paper(pretrain={"ntp": ARMS["ntp"]}), "arm is missing"),
+        (paper(pretrain=ARMS | {"birdie": ARMS["ul2r"]}), "not those of the paper"),
+        (paper("pretrain.birdie.bidirectional=false"), "not those of the paper"),
+        (paper("pretrain.objectives.infill_50_3.rate=0.9"), "not those of the paper"),
         ({"bases": 70_000_000}, "a genome of 70,000,000 bases"),
         ({"rows": {k: v for k, v in ROWS.items() if k != "H2AFZ"}}, "1 of 14 tasks missing"),
         ({"rows": ROWS | {"promoter_all": 1_658}}, "not the official ones (Promoter All 1,658)"),

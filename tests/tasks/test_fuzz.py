@@ -74,30 +74,18 @@ def written(rng: random.Random, rows: list[Row], mark: str) -> str:
 
 
 def records(text: str, mark: str) -> list[list[str]]:
-    """Parse a text table letter by letter; ValueError for an open quote."""
-    found: list[list[str]] = [[""]]
-    quoted, at = False, 0
-    while at < len(text):
-        letter, field = text[at], found[-1][-1]
-        if quoted and letter == '"' and text[at + 1 : at + 2] != '"':
-            quoted = False
-            if text[at + 1 : at + 2] not in ("", mark, "\n", "\r"):
-                raise ValueError("text behind a quote")
-        elif quoted:
-            found[-1][-1] += letter
-            at += letter == '"'
-        elif letter == '"' and not field:
-            quoted = True
-        elif letter == mark:
-            found[-1].append("")
-        elif letter in "\r\n":
-            at += text[at : at + 2] == "\r\n"
-            found.append([""])
-        else:
-            found[-1][-1] += letter
-        at += 1
-    if quoted:
-        raise ValueError("an open quote")
+    """Parse a text table field by field; ValueError for an open quote, or text behind a quote."""
+    field = re.compile(rf'(?:"((?:[^"]|"")*)"|((?!")[^{mark}\r\n]*))({mark}|\r\n?|\n|\Z)')
+    found: list[list[str]] = [[]]
+    at, end = 0, mark
+    while end:
+        if not (match := field.match(text, at)):
+            raise ValueError("a quote")
+        quoted, free, end = match.groups()
+        found[-1].append(free if quoted is None else quoted.replace('""', '"'))
+        if end not in ("", mark):
+            found.append([])
+        at = match.end()
     return found
 
 
