@@ -96,11 +96,17 @@ def written(objective, seed, window, slots):
     return jax.tree.map(np.asarray, compiled(*arguments))
 
 
-def row_and_words(objective, slots, human, seed=0):
+@pytest.fixture(scope="module")
+def row_and_words(human):
     """One row (tokens, labels, weights), its prefix, its explanation and its window."""
-    window = np.asarray(human.tokens[: window_bases(objective, slots)])
-    program, row = written(objective, seed, window, slots + 1)
-    return *shift(row, program.prefix), int(program.prefix), explain(program, window), window
+
+    @cache
+    def made(objective, slots, seed=0):
+        window = np.asarray(human.tokens[: window_bases(objective, slots)])
+        program, row = written(objective, seed, window, slots + 1)
+        return *shift(row, program.prefix), int(program.prefix), explain(program, window), window
+
+    return made
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -195,8 +201,8 @@ def logits():
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_changing_the_target_changes_no_logits_of_the_prompt(name, human, logits):
-    tokens, _, _, prefix, *_ = row_and_words(ALL[name], 128, human)
+def test_changing_the_target_changes_no_logits_of_the_prompt(name, row_and_words, logits):
+    tokens, _, _, prefix, *_ = row_and_words(ALL[name], 128)
     changed = np.where(np.arange(128) > prefix, vocab.MASK, tokens)
     first, other = logits(jnp.asarray([tokens, changed]), jnp.full(2, prefix))
     assert jnp.array_equal(first[: prefix + 1], other[: prefix + 1])
@@ -204,8 +210,8 @@ def test_changing_the_target_changes_no_logits_of_the_prompt(name, human, logits
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_explanation_has_every_token_of_the_row(name, human):
-    tokens, labels, weights, prefix, words, window = row_and_words(ALL[name], 128, human)
+def test_the_explanation_has_every_token_of_the_row(name, row_and_words):
+    tokens, labels, weights, prefix, words, window = row_and_words(ALL[name], 128)
     ids = [vocab.NAMES.index(word.text) for word in words]
     assert ids == [*tokens[: len(ids) - 1], labels[len(ids) - 2]]
     for word in words:
@@ -220,8 +226,8 @@ def test_the_explanation_has_every_token_of_the_row(name, human):
 
 
 @pytest.mark.parametrize("name", ["infill_50_3", "infill_15_32"])
-def test_infilling_uses_each_sentinel_once_in_prompt_and_target_in_one_order(name, human):
-    words = row_and_words(BIRDIE_DNA[name], 1024, human, seed=3)[4]
+def test_infilling_uses_each_sentinel_once_in_prompt_and_target_in_one_order(name, row_and_words):
+    words = row_and_words(BIRDIE_DNA[name], 1024, seed=3)[4]
     sentinels = [word for word in words if word.kind == "sentinel"]
     prompt, target = ([w.text for w in sentinels if w.part == p] for p in ("prompt", "target"))
     assert prompt == target == list(dict.fromkeys(prompt))
@@ -431,9 +437,11 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_choice_that_the_paper_leaves_open_gives_rows_that_rebuild_their_window(name, human):
+def test_every_choice_that_the_paper_leaves_open_gives_rows_that_rebuild_their_window(
+    name, row_and_words
+):
     objective = VARIANTS[name]
-    tokens, labels, weights, prefix, _, window = row_and_words(objective, 128, human)
+    tokens, labels, weights, prefix, _, window = row_and_words(objective, 128)
     label = labels[weights > 0]
     sizes = objective.sizes(len(window))
     fewer = sizes.prefix - prefix  # infilling draws one span fewer at times
@@ -445,9 +453,9 @@ def test_every_choice_that_the_paper_leaves_open_gives_rows_that_rebuild_their_w
     assert tokens[1] == first.get(name, tokens[1])
 
 
-def test_single_bases_move_wherever_they_are(human):
+def test_single_bases_move_wherever_they_are(row_and_words):
     single = Deshuffling(mean_span=1)
-    tokens, *_, prefix, words, window = row_and_words(single, 1024, human)
+    tokens, *_, prefix, words, window = row_and_words(single, 1024)
     places = np.array([word.position for word in words if word.part == "prompt"][1:])
     moved = np.flatnonzero(places != np.arange(len(window)))
     assert len(moved) == 256 and (np.diff(moved) == 1).any()  # half of 511, some of them neighbours

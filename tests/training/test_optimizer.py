@@ -28,7 +28,7 @@ def test_one_step_is_adamw_by_hand():
     weights = {"matrix": jnp.full((2, 2), 0.5), "gain": jnp.full(2, 0.5)}
     gradient = {"matrix": jnp.full((2, 2), 0.01), "gain": jnp.full(2, 0.01)}
     tx = optimizer.optimizer(OptimizerConfig(peak=0.1, final=0.1, warmup=0.0), 10)
-    updates, _ = tx.update(gradient, tx.init(weights), weights)
+    updates, _ = jax.jit(tx.update)(gradient, tx.init(weights), weights)
     after = optax.apply_updates(weights, updates)
     np.testing.assert_allclose(after["gain"], 0.5 - 0.1, atol=1e-5)  # no decay on vectors
     np.testing.assert_allclose(after["matrix"], 0.5 - 0.1 * (1 + 0.1 * 0.5), atol=1e-5)
@@ -36,10 +36,11 @@ def test_one_step_is_adamw_by_hand():
 
 def test_large_gradients_are_clipped_to_norm_one():
     weights, tx = jnp.zeros((3, 3)), optimizer.optimizer(OptimizerConfig(), 10)
+    update = jax.jit(tx.update)
 
     def second_update(first):  # the first update of Adam is the same for any norm
-        state = tx.update(jnp.full((3, 3), first), tx.init(weights), weights)[1]
-        return tx.update(jnp.full((3, 3), -0.2), state, weights)[0]
+        state = update(jnp.full((3, 3), first), tx.init(weights), weights)[1]
+        return update(jnp.full((3, 3), -0.2), state, weights)[0]
 
     np.testing.assert_allclose(second_update(1e6), second_update(1 / 3), rtol=1e-5)
 
@@ -72,8 +73,9 @@ def shaky(net, batch):
 def steps_over(batches):
     tx = optimizer.optimizer(OptimizerConfig(peak=0.1, final=0.1, warmup=0.0), 10)
     state, seen = optimizer.start({"w": jnp.zeros(3)}, tx), []
+    step = jax.jit(lambda state, batch: optimizer.update(state, tx, shaky, batch)[0])
     for batch in batches:
-        state = optimizer.update(state, tx, shaky, batch)[0]
+        state = step(state, batch)
         seen.append((state.model["w"].tolist(), int(state.skipped)))
     return state, seen
 

@@ -261,9 +261,9 @@ def test_three_failed_updates_stop_the_run_with_a_dump_that_repeats_the_step(hum
     tx = optimizer.optimizer(wild.optimizer, wild.steps)
     before = optimizer.start(checkpoint.restore(dump.path, like), tx)
     before = before._replace(step=jnp.int32(dump.step))
-    ratios = jnp.asarray(checkpoint.host(dump.path)["ratios"])
-    key = jax.random.key_data(pretrain._key(0, "batches"))
-    _, steps = pretrain.advance(before, key, corpus_of(wild, human), ratios, wild, devices.mesh())
+    ratios, mesh = checkpoint.host(dump.path)["ratios"], devices.mesh()
+    given = before, jax.random.key_data(pretrain._key(0, "batches")), corpus_of(wild, human), ratios
+    _, steps = pretrain.advance(*devices.replicate(given, mesh), wild, mesh)
     assert not np.isfinite(steps.grad_norm[0]) and int(steps.skipped[0]) == 1
 
 
