@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from itertools import groupby
 
 import browser as pages
 import jax
@@ -329,13 +330,8 @@ def laid(found: spans.Spans) -> dict:
 
 def runs(places: Sequence[int | None]) -> list[list[int]]:
     """[start, length] of the runs of places that None divides."""
-    found: list[list[int]] = [[]]
-    for place in places:
-        if place is None:
-            found.append([])
-        else:
-            found[-1].append(place)
-    return [[run[0], len(run)] for run in found if run]
+    found = [[*run] for none, run in groupby(places, lambda place: place is None) if not none]
+    return [[run[0], len(run)] for run in found]
 
 
 OBJECTIVES = {

@@ -108,9 +108,8 @@ def test_charts_of_all_worlds_draw_and_say_which_seeds(seeds):
     rounds = every_round(seeds)
     worlds = reward.worlds(directors.ends(rounds))
     for chart in (worlds, reward.one_world(rounds, directors.foreseen(rounds))):
-        drawing.check(chart)
-        assert (f" of {seeds} seeds" in chart.to_json()) == (seeds == 240)
-    drawn = [row["mean"] for row in drawing.rows(worlds) if row.get("mean") is not None]
+        assert (f" of {seeds} seeds" in drawing.check(chart).text) == (seeds == 240)
+    drawn = [row["mean"] for row in drawing.drawn(worlds).rows if row.get("mean") is not None]
     gaps = directors.differences(directors.ends(rounds)).group_by("world", "director").mean()
     assert sorted(drawn) == pytest.approx(sorted(gaps["gap"]), abs=1e-6)  # of all seeds
 
@@ -127,7 +126,7 @@ def test_titles_of_worlds_state_their_room(rounds):
     rooms = {title: round(directors.room(title), 3) for title in directors.WORLDS}
     assert 0 < rooms["Each for itself"] < rooms["Like nucleotides"] < 0.03
     assert rooms["DNA with room"] > 5 * rooms["Like nucleotides"]
-    drawn = drawing.rows(reward.worlds(directors.ends(rounds)))
+    drawn = drawing.drawn(reward.worlds(directors.ends(rounds))).rows
     titles = {row["world"] for row in drawn if "world" in row}
     assert titles == {f"{title} ({room:.3f})" for title, room in rooms.items()}
 
@@ -179,14 +178,12 @@ def test_the_loop_names_the_objectives_of_its_run(run):
 
 def test_heat_map_of_a_long_run_says_which_rounds_it_draws():
     rounds = every(end=range(1, 5001), objective=BIRDIE_DNA).with_columns(reward=0.1, explored=True)
-    chart = reward.rewards_by_round(rounds)
-    drawing.check(chart)
-    assert " of 5,000 rounds" in chart.to_json()
-    assert {1, 5000} <= {row["round"] for row in drawing.rows(chart)}
+    drawn = drawing.check(reward.rewards_by_round(rounds))
+    assert " of 5,000 rounds" in drawn.text
+    assert {1, 5000} <= {row["round"] for row in drawn.rows}
 
 
 def test_heat_map_has_all_rounds_and_objectives_and_marks_exploration(run):
-    chart = reward.rewards_by_round(frames.rounds([run]))
-    found = drawing.rows(chart)
+    found = drawing.drawn(reward.rewards_by_round(frames.rounds([run]))).rows
     assert len([row for row in found if "size" in row]) == 14
     assert [row["round"] for row in found if "size" not in row] == [2]

@@ -49,7 +49,7 @@ def test_chart_draws(made, name):
 @pytest.mark.parametrize("name", ["curves", "scores"])
 def test_all_seeds_of_all_arms_are_drawn(made, name):
     arms = [paper_table.ARM_TITLES[arm] for arm in profiles.ARMS]
-    rows = [row for row in drawing.rows(made[name]) if row.get("value") is not None]
+    rows = [row for row in drawing.drawn(made[name]).rows if row.get("value") is not None]
     counts = pl.DataFrame(row for row in rows if row["arm"] in arms).group_by("task", "arm").len()
     for task in ("Promoter All", "Splice Sites Donors", "a_task_of_my_own"):
         assert {*arms} == {*counts.filter(task=task)["arm"]}
@@ -61,9 +61,8 @@ def test_curves_of_the_whole_benchmark_stay_small_and_keep_both_ends():
     runs = every(task=tasks, arm=profiles.ARMS, seed=[0], finetune_seed=range(3))
     points = every(step=range(0, 8193, 256), validation=[0.1])
     curves = runs.join(points, how="cross")
-    chart = evaluation.learning_curves(curves)
-    drawing.check(chart)
-    assert {0, 8192} <= {row["step"] for row in drawing.rows(chart)}
+    drawn = drawing.check(evaluation.learning_curves(curves))
+    assert {0, 8192} <= {row["step"] for row in drawn.rows}
 
 
 @pytest.mark.parametrize("tasks, pretrained, tuned", [(22, 3, 10), (60, 30, 10)])
@@ -74,10 +73,9 @@ def test_charts_of_thousands_of_runs_stay_small_say_what_is_drawn_and_keep_the_m
     of = every(task=names, arm=profiles.ARMS, seed=seeds, finetune_seed=runs)
     of = of.with_columns(value=pl.col("seed") / 100 + pl.col("finetune_seed") / 1000)
     curves = of.rename({"value": "validation"}).join(every(step=range(0, 90, 10)), how="cross")
-    chart = evaluation.learning_curves(curves)
-    drawing.check(chart)
-    assert f" of {pretrained * tuned} runs of an arm on a task" in chart.to_json()
-    found = [row["mean"] for row in drawing.rows(chart) if row.get("mean") is not None]
+    drawn = drawing.check(evaluation.learning_curves(curves))
+    assert f" of {pretrained * tuned} runs of an arm on a task" in drawn.text
+    found = [row["mean"] for row in drawn.rows if row.get("mean") is not None]
     assert len(found) >= tasks * 3 * 5 and found == pytest.approx([of["value"].mean()] * len(found))
     edges = of.with_columns(metric=pl.lit("mcc"), low=pl.col("value"), high=pl.col("value"))
     bars = every(task=names, who=[scores.FAIR], metric=["mcc"]).with_columns(value=0.1)
@@ -86,25 +84,24 @@ def test_charts_of_thousands_of_runs_stay_small_say_what_is_drawn_and_keep_the_m
     gaps = every(task=names, first=["birdie"], second=["ntp", "random"]).with_columns(*counts)
     drawing.check(evaluation.splits(gaps))
     falls = every(arm=["birdie", "ntp"], step=range(tasks * pretrained * tuned))
-    chart = evaluation.waiting(falls.with_columns(waiting=1 / (1 + pl.col("step"))))
-    drawing.check(chart)
-    assert ("Drawn: " in chart.to_json()) == (falls.height > style.DATA_ROWS)
+    drawn = drawing.check(evaluation.waiting(falls.with_columns(waiting=1 / (1 + pl.col("step")))))
+    assert ("Drawn: " in drawn.text) == (falls.height > style.DATA_ROWS)
 
 
 def test_baselines_are_shown_as_codes(made):
-    found = [row for row in drawing.rows(made["scores"]) if "who" in row]
+    found = [row for row in drawing.drawn(made["scores"]).rows if "who" in row]
     assert {(row["who"], row["code"]) for row in found} == {(scores.FAIR, "5")}
 
 
 def test_gaps_are_shown_with_their_outcome(made):
-    words = {row["outcome"] for row in drawing.rows(made["gaps"]) if "outcome" in row}
+    words = {row["outcome"] for row in drawing.drawn(made["gaps"]).rows if "outcome" in row}
     assert words and words <= {"win", "loss", "equivalent", "inconclusive"}
 
 
 def test_labels_at_line_ends_do_not_overlap():
     lines = {"who": [*"aabbcc"], "x": [0, 1, 0, 2, 0, 1], "y": [0.0, 0.5, 0.0, 0.51, 0.0, 1.0]}
     colour = alt.Color("who:N")
-    found = drawing.rows(style.end_labels(pl.DataFrame(lines), "x", "y", "who", colour))
+    found = drawing.drawn(style.end_labels(pl.DataFrame(lines), "x", "y", "who", colour)).rows
     assert [(row["who"], row["y"]) for row in found] == [("a", 0.5), ("b", 0.51), ("c", 1.0)]
     assert found[1]["place"] - found[0]["place"] == pytest.approx(0.1)
     assert {row["x"] for row in found} == {2}  # none on a longer line
@@ -115,9 +112,9 @@ def test_tasks_are_in_the_order_of_the_gaps_of_the_first_panel():
     arms = {"birdie": [0.1, 0.5, 0.3], "ntp": [0.0] * 3, "random": [0.4] * 3}
     rows = every(arm=arms, task=[*"abc"]).with_columns(seed=0, finetune_seed=0)
     scored = rows.with_columns(value=pl.Series(sum(arms.values(), [])))
-    chart = evidence.gaps(seeds.by_task(scored, [("birdie", "ntp"), ("birdie", "random")]))
-    drawing.check(chart)
-    assert '"sort": ["b", "c", "a"]' in chart.to_json(indent=None)
+    pairs = [("birdie", "ntp"), ("birdie", "random")]
+    drawn = drawing.check(evidence.gaps(seeds.by_task(scored, pairs)))
+    assert '"sort": ["b", "c", "a"]' in drawn.text
 
 
 def test_charts_of_many_seeds_stay_small_and_say_what_is_drawn():
@@ -126,8 +123,7 @@ def test_charts_of_many_seeds_stay_small_and_say_what_is_drawn():
     scored = rows.with_columns(value=pl.col("seed") / 100)
     pairs = [("birdie", "ntp"), ("birdie", "random")]
     for chart in (evidence.levels(scored), evidence.gaps(seeds.by_task(scored, pairs))):
-        drawing.check(chart)
-        assert "of 50 seeds" in chart.to_json()
+        assert "of 50 seeds" in drawing.check(chart).text
 
 
 def test_charts_of_thousands_of_tasks_say_which_are_drawn():
@@ -149,34 +145,31 @@ def test_charts_of_thousands_of_tasks_say_which_are_drawn():
         *(evidence.levels(scored), evidence.gaps(seeds.by_task(scored, [("birdie", "ntp")] * 3))),
         *(use.by_labels(scored), data.baseline_scores(bars)),
     ):
-        assert len(drawing.rows(chart)) <= style.MOST_ROWS
-        assert " of 2,000 tasks" in chart.to_json()
+        drawn = drawing.drawn(chart)
+        assert len(drawn.rows) <= style.MOST_ROWS and " of 2,000 tasks" in drawn.text
 
 
 def test_an_arm_of_few_points_keeps_them_beside_one_of_many():
     steps = [*(("birdie", step) for step in range(9000)), *(("ntp", 1000 * n) for n in range(8))]
     found = pl.DataFrame(steps, ["arm", "step"], orient="row").with_columns(waiting=0.5)
-    chart = evaluation.waiting(found)
-    arm = paper_table.ARM_TITLES["ntp"]
-    drawn = {row["step"] for row in drawing.rows(chart) if row["arm"] == arm}
-    assert {1000 * n for n in range(8)} <= drawn
+    drawn, arm = drawing.drawn(evaluation.waiting(found)), paper_table.ARM_TITLES["ntp"]
+    assert {1000 * n for n in range(8)} <= {row["step"] for row in drawn.rows if row["arm"] == arm}
     said = style.titled(found)["arm"][0]
-    assert f" of 9,000 steps of {said}" in chart.to_json() and f"of {arm}" not in chart.to_json()
+    assert f" of 9,000 steps of {said}" in drawn.text and f"of {arm}" not in drawn.text
 
 
 def test_an_arm_that_stopped_early_is_drawn_to_its_end():
     of = every(task=[f"t{n}" for n in range(60)], seed=[0], finetune_seed=[0], validation=[0.1])
     runs = [of.join(every(arm=[a], step=range(n)), how="cross") for a, n in LENGTHS.items()]
-    chart = evaluation.learning_curves(pl.concat(runs))
-    drawing.check(chart)
+    drawn = drawing.check(evaluation.learning_curves(pl.concat(runs)))
     for arm, count in LENGTHS.items():
-        rows = [r for r in drawing.rows(chart) if r.get("arm") == paper_table.ARM_TITLES[arm]]
+        rows = [r for r in drawn.rows if r.get("arm") == paper_table.ARM_TITLES[arm]]
         for kind in ("mean", "value"):
             assert max(r["step"] for r in rows if r.get(kind) is not None) == count - 1
 
 
 def test_every_run_has_a_signed_split(made):
-    found = [row for row in drawing.rows(made["splits"]) if "only_first" in row]
+    found = [row for row in drawing.drawn(made["splits"]).rows if "only_first" in row]
     assert len(found) == 3 * 3 * len(TASKS)  # seeds, pairs
     assert {row["split"] > 0 for row in found} == {True, False}
 
@@ -193,7 +186,6 @@ def test_probes_of_many_seeds_are_one_line_per_arm():
 def test_charts_of_printed_digits_draw():
     fits = printed_digits.fits()
     drawing.check(table_1.fits(fits))
-    chart = table_1.sequences(printed_digits.gaps(fits))
-    drawing.check(chart)
-    tata = [row["sequences"] for row in drawing.rows(chart) if row.get("task") == "Promoter TATA"]
+    drawn = drawing.check(table_1.sequences(printed_digits.gaps(fits))).rows
+    tata = [row["sequences"] for row in drawn if row.get("task") == "Promoter TATA"]
     assert sorted(round(gap) for gap in tata) == [6, 12]

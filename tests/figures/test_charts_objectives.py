@@ -106,9 +106,7 @@ def test_only_targets_have_loss_in_the_matrix(seen):
 
 
 def test_matrices_draw_and_stay_small(seen):
-    chart = rows.matrices(seen)
-    drawing.check(chart)
-    assert len(chart.to_json(indent=None)) < 60_000
+    assert len(drawing.check(rows.matrices(seen)).text) < 60_000
 
 
 NONE = -2
@@ -150,7 +148,7 @@ def test_shares_of_a_batch_sum_to_one_and_follow_the_ratios(human, windows):
     assert held["rows"].sum() == pytest.approx(1) and held["loss_tokens"].sum() == pytest.approx(1)
     assert held["rows"][2] == held["loss_tokens"][2] == 0
     assert held["loss_tokens_per_row"].to_list()[:2] == [33, 64]
-    assert len(drawing.rows(rows.shares_chart(held))) == 4
+    assert len(drawing.drawn(rows.shares_chart(held)).rows) == 4
 
 
 def test_longer_delimiters_and_more_placements_are_less_ambiguous(measured):

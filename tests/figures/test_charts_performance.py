@@ -82,7 +82,7 @@ def test_machines_are_shown_side_by_side(two):
 
 
 def test_missed_targets_are_below_1_and_counts_are_dropped(one):
-    rows = drawing.rows(performance.targets(one))
+    rows = drawing.drawn(performance.targets(one)).rows
     factors = {row["figure"]: row["factor"] for row in rows if "factor" in row}
     assert factors["mixture: mixed batches"] == pytest.approx(1.2)
     assert factors["director: search of 9 candidates, 8 rounds"] == pytest.approx(0.5)
@@ -90,7 +90,7 @@ def test_missed_targets_are_below_1_and_counts_are_dropped(one):
 
 
 def test_ratios_to_peers_are_drawn_with_or_without_a_target(one):
-    rows = drawing.rows(performance.peers(one))
+    rows = drawing.drawn(performance.peers(one)).rows
     met = {row["what"]: row["met"] for row in rows if "what" in row}
     assert met == {"PyTorch eager, 512": "yes", "PyTorch compiled, 512": "no target"}
 

@@ -45,9 +45,9 @@ def test_charts_of_a_long_log_stay_small_keep_both_ends_and_say_what_is_drawn():
     rounds = rounds.with_columns(explored=True, **{name: pl.lit(0.1) for name in SHARE})
     held, mixed = pretraining.held_out(losses, 1.38), pretraining.mixture(rounds)
     for chart, column, what in ((held, "step", "evaluations"), (mixed, "start", "rounds")):
-        drawing.check(chart)
-        assert f" of 10,000 {what}" in chart.to_json()
-        assert {steps[0], steps[-1]} <= {row.get(column) for row in drawing.rows(chart)}
+        drawn = drawing.check(chart)
+        assert f" of 10,000 {what}" in drawn.text
+        assert {steps[0], steps[-1]} <= {row.get(column) for row in drawn.rows}
 
 
 def test_losses_of_untrained_objectives_are_hidden_at_first():
@@ -55,14 +55,14 @@ def test_losses_of_untrained_objectives_are_hidden_at_first():
     spec = chart.to_dict()
     assert [p["value"] for p in spec["params"] if p["name"] == "untrained"] == [False]
     assert "datum.trained || untrained" in json.dumps(spec)
-    rows = [row for row in drawing.rows(chart) if row.get("loss")]
+    rows = [row for row in drawing.drawn(chart).rows if row.get("loss")]
     found = {(row["arm"], row["objective"]): row["trained"] for row in rows}
     assert found["Birdie mixture", "Copying"] and not found["Birdie mixture", "Next token"]
     assert not found["next token (NTP)", "Copying"] and found["next token (NTP)", "Next token"]
 
 
 def test_arms_are_labelled_at_line_ends_in_the_last_panel_of_each_line():
-    named = [row for row in drawing.rows(CHARTS["held out"]()) if row.get("label")]
+    named = [row for row in drawing.drawn(CHARTS["held out"]()).rows if row.get("label")]
     last = 6.0 / (1 + STEPS[-1])
     assert [(row["objective"], row["label"]) for row in named] == [
         ("Deshuffling", "Birdie"),
@@ -72,7 +72,7 @@ def test_arms_are_labelled_at_line_ends_in_the_last_panel_of_each_line():
 
 
 def test_mixture_shows_all_rounds_and_marks_exploration():
-    found = drawing.rows(CHARTS["mixture"]())
+    found = drawing.drawn(CHARTS["mixture"]()).rows
     rounds = [(row["start"], row["end"], row["explored"]) for row in found]
     assert sorted({*rounds}) == [(0, 40, False), (40, 80, True)]
     assert len(rounds) == 2 * len(NAMES)
