@@ -63,11 +63,8 @@ def write(
             curve = level * (1 - np.exp(-STEPS / (PACE / speed_up)))
             _run(place / entry["name"], entry, STEPS, curve, row.test_rows)
             if probes and not run:
-                entry = entry | {
-                    "kind": "probe",
-                    "name": entry["name"].replace("finetune", "probe"),
-                }
-                entries.append(entry)
+                name = entry["name"].replace("finetune", "probe")
+                entries.append(entry := entry | {"kind": "probe", "name": name})
                 few = truth.scarce * np.log10(1 / SHARES[0]) * (arm == "birdie")
                 found = np.array([level - 0.1 + few, level])
                 _run(place / entry["name"], entry, np.array([1, 2]), found, row.test_rows)
