@@ -502,8 +502,8 @@ def fixed_starts(windows: Windows, count: int, source: str = "held-out contigs")
     Raises ValueError, which begins with `source`, if there are fewer windows.
     """
     total = int(windows.cumulative[-1])
-    if count < 1:
-        raise ValueError(f"{source}: {count:,} windows requested; give 1 or more")
+    if count < 1 or count % 1:
+        raise ValueError(f"{source}: {count:,} windows requested; give 1 or more, a whole number")
     if count > total:
         raise ValueError(
             f"{source}: {count:,} windows requested, {total:,} exist; use contigs with "

@@ -212,6 +212,9 @@ def claims_table(worlds: int, seeds: tuple[int, ...] = (3, 5, 10)) -> pl.DataFra
 
     `contradicted`: the largest share of worlds, over the numbers of seeds, where it is that.
     """
+    least = round(1 / min(claim.share for claim in CLAIMS.values()))
+    if worlds < least:
+        raise ValueError(f"worlds {worlds} are too few; give {least} or more")
     rng = np.random.default_rng(0)
     rows = []
     for name, claim in CLAIMS.items():

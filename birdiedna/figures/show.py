@@ -21,6 +21,7 @@ from IPython.display import display
 
 from birdiedna.data.names import quantity, sided
 from birdiedna.data.page_text import escaped
+from birdiedna.model.fields import check_seed
 from birdiedna.training import environment, run_folder
 
 Provenance = Mapping[str, Any] | Path | Sequence[Mapping[str, Any] | Path]
@@ -133,6 +134,8 @@ def computed(
     `profile` and `changes` are the chapter's parameters, `options` names its data
     (`Sources.options`).
     """
+    if seed is not None:
+        check_seed(seed)
     commit, dirty = environment.git_commit()
     return {
         "name": "computed in this chapter",

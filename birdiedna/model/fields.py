@@ -58,6 +58,13 @@ def _check(value: Any, hint: Any, given: str) -> None:
             _check(item, wanted, f"{given}: {_short(item)}")
 
 
+def check_seed(seed: Any) -> None:
+    """Raise a ValueError for what is no seed: a whole number of 32 bits."""
+    whole = isinstance(seed, Integral) and not isinstance(seed, bool)
+    if not (whole and 0 <= seed < 2**32):
+        raise ValueError(f"seed {_short(seed)}: give a whole number from 0 to {2**32 - 1}")
+
+
 def fits_float32(value: Any) -> bool:
     """Return whether a number is 0 or, as float32, finite and not rounded to 0."""
     return not value or 2.0**-126 <= abs(value) < 2.0**128

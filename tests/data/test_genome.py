@@ -112,8 +112,9 @@ def test_more_fixed_starts_than_windows_are_refused():
     said = "my.fa: 9 windows requested, 3 exist; use contigs with 6 more bases.*--validation"
     with pytest.raises(ValueError, match=said):
         genomes.fixed_starts(genomes.windows(made("ACGTA"), ["chr1"], 3), 9, "my.fa")
-    with pytest.raises(ValueError, match="my.fa: 0 windows requested; give 1 or more"):
-        genomes.fixed_starts(genomes.windows(made("ACGTA"), ["chr1"], 3), 0, "my.fa")
+    for count in (0, 1.5):
+        with pytest.raises(ValueError, match=f"my.fa: {count} windows requested; give 1 or more"):
+            genomes.fixed_starts(genomes.windows(made("ACGTA"), ["chr1"], 3), count, "my.fa")
 
 
 def untouched(size: int) -> np.ndarray:

@@ -64,6 +64,11 @@ def test_intervals_cover_the_truth_in_93_to_97_of_100_worlds():
         assert 0.93 - error <= covers <= 0.97 + error, (name, unit)
 
 
+def test_worlds_too_few_for_the_costly_claims_are_refused():
+    with pytest.raises(ValueError, match="worlds 39 are too few; give 40 or more"):
+        simulation.claims_table(39)
+
+
 def test_percentile_bootstrap_of_few_values_covers_too_rarely():
     covers = simulation.small_bootstraps(10_000)["covers"].to_list()
     assert covers == pytest.approx([0.746, 0.834, 0.90, 0.915], abs=0.015)
