@@ -6,7 +6,9 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import killable
@@ -24,6 +26,9 @@ def started():
     """A function that starts a process to make a run; all modules are already imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["killable"])
+    with pytest.MonkeyPatch.context() as patch:  # Python 3.11 does not tell the server where it is
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
 
     def start(folder, kind, cache):
         folder.mkdir(exist_ok=True)
