@@ -40,9 +40,7 @@ def shortened(path: Path) -> None:
         (lambda path: path.with_name("my.fa.record.json").unlink(), 2),
     ],
 )
-def test_an_intact_cached_file_needs_no_network_and_another_is_fetched_again(
-    server, change, requests
-):
+def test_an_intact_cached_file_needs_no_network_another_is_fetched_again(server, change, requests):
     url = server.at("/my.fa", Play(BODY))
     path = fetch(entry(url))
     change(path)
@@ -61,9 +59,7 @@ def test_a_checksum_that_is_pinned_later_is_required_of_cached_files(server):
 
 @pytest.mark.promise("Bad input: a truncated, altered or wrong download is refused")
 @pytest.mark.parametrize("killed", [False, True])
-def test_of_two_processes_one_fetches_and_the_other_resumes_if_it_is_killed(
-    server, tmp_path, caplog, killed
-):
+def test_one_process_fetches_and_another_resumes_if_it_is_killed(server, tmp_path, caplog, killed):
     url = server.at("/my.fa", Play(BODY, cut=0.4, stalls=True), Play(BODY))
     program = "from birdiedna.data import cache, download; download.PAUSE_S = 0.01; "
     program += f"cache.fetch({url!r})"

@@ -36,9 +36,7 @@ def test_a_cut_file_is_finished_from_where_it_was_cut(server, tmp_path):
 
 
 @pytest.mark.parametrize(("least", "lines"), [(0, 10), (100_000, 3), (10**6, 0)])
-def test_a_log_gets_a_line_for_every_tenth_of_a_large_file(
-    server, monkeypatch, capsys, least, lines
-):
+def test_a_log_has_a_line_for_each_tenth_of_a_large_file(server, monkeypatch, capsys, least, lines):
     monkeypatch.setattr(download, "_LINE_BYTES", least)
     fetch(entry(server.at("/my.fa", Play(BODY))))
     said = capsys.readouterr().err.splitlines()
@@ -129,9 +127,7 @@ def test_a_file_of_unknown_length_and_a_stalled_transfer_are_given_up(
 @pytest.mark.promise("Runs: a full disk is reported in bytes and harms nothing that was saved")
 @pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("sized", ["length", "chunked"])
-def test_a_disk_that_fills_up_is_reported_in_bytes_and_no_file_is_accepted(
-    server, tmp_path, given, sized
-):
+def test_a_full_disk_is_reported_in_bytes_and_no_file_is_accepted(server, tmp_path, given, sized):
     mine = written(tmp_path, BODY)
     url = server.at("/my.fa", Play(BODY, sized=sized))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -404,9 +400,7 @@ ABSENT = Play(status=404, headers=(("X-Error-Code", "EntryNotFound"),))
     ],
     ids=["short", "altered", "absent", "no hub"],
 )
-def test_what_is_not_what_the_hub_states_is_refused(
-    server, hub, tmp_path, path, play, kind, message
-):
+def test_what_the_hub_does_not_state_is_refused(server, hub, tmp_path, path, play, kind, message):
     made = hub(FNA)
     server.at(path, play)
     with pytest.raises(kind, match=message):

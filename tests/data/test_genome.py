@@ -374,9 +374,8 @@ def test_a_default_for_held_out_loss_suits_any_genome(lengths, expected):
 def test_a_tiny_genome_is_divided_too_or_refused_with_what_is_needed(bases):
     made = genomes.from_sequences({"a": "A" * bases})
     assert genomes.default_validation(made, ()) == (f"a:{bases}-{bases}",)
-    with pytest.raises(
-        ValueError, match=f"has {bases} bases without N; .* more than 9; give a long"
-    ):
+    said = f"has {bases} bases without N; .* more than 9; give a long"
+    with pytest.raises(ValueError, match=said):
         genomes.default_validation(made, (), least=9)
 
 

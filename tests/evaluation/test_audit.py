@@ -9,7 +9,6 @@ from made_rows import different, labelled, revcomp
 
 from birdiedna import tasks, vocab
 from birdiedna.data import genome, sample
-from birdiedna.data.labelled import Labelled
 from birdiedna.evaluation import audit
 
 COUNTS = st.integers(0, 4)
@@ -19,13 +18,7 @@ def turns(count: int) -> list[int]:
     return [i % 2 for i in range(count)]
 
 
-def card(
-    train: Labelled,
-    test: Labelled,
-    validation: Labelled | None = None,
-    read: audit.Pretraining | None = None,
-    name: str = "t",
-) -> audit.Card:
+def card(train, test, validation=None, read=None, name="t") -> audit.Card:
     task = tasks.Task(train, validation, test, ("a", "b"), {})
     return audit.of_task(name, task, read, baselines=False)
 

@@ -8,15 +8,7 @@ import pytest
 from made_rows import different, labelled
 from made_runs import comparison, finetuned
 
-from birdiedna.evaluation import (
-    cnn,
-    frames,
-    metrics,
-    paper_claims,
-    paper_table,
-    scores,
-    statistics,
-)
+from birdiedna.evaluation import cnn, frames, metrics, paper_claims, paper_table, scores, statistics
 from birdiedna.experiments import profiles
 from birdiedna.training.metrics import METRICS
 

@@ -70,9 +70,7 @@ def test_a_model_is_used_without_the_kernel_of_the_device_it_was_trained_on(
     assert pl.concat(predict.predict(file, test_rows)).equals(want)
 
 
-def test_both_strands_give_a_sequence_and_its_complement_one_prediction(
-    tuned, test_rows, monkeypatch
-):
+def test_both_strands_give_a_sequence_and_its_complement_one_answer(tuned, test_rows, monkeypatch):
     turned = [r._replace(tokens=vocab.reverse_complement(r.tokens)) for r in test_rows]
     one, other = (
         pl.concat(predict.predict(tuned, r, both_strands=True)) for r in (test_rows, turned)

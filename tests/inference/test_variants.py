@@ -124,9 +124,7 @@ def test_every_allele_is_listed_and_those_that_disagree_have_no_score(ntp, genom
         (HEADER + "first\t890\t.\tACGTACGTACGTACGT\tC\n" * 11, "11 of 11 alleles"),
     ],
 )
-def test_other_assemblies_and_other_files_are_refused_in_one_line(
-    own, ntp, tmp_path, refused, text, why
-):
+def test_other_assemblies_and_files_are_refused_in_one_line(own, ntp, tmp_path, refused, text, why):
     path, out = written(tmp_path, text, "calls.vcf"), tmp_path / "out.csv"
     line = refused("variants", ntp, path, "--genome", own.sources.genome, "-o", out)
     assert why in line and "calls.vcf" in line and not out.exists()
@@ -221,9 +219,7 @@ def test_the_change_between_two_sequences_makes_one_into_the_other(left, one, ot
     assert len(was) <= len(one) + 1 and len(becomes) <= len(other) + 1
 
 
-def test_labelled_variants_are_compared_within_their_class_by_the_models_scores(
-    ntp, genome, tmp_path
-):
+def test_labelled_variants_are_compared_within_their_class_by_model_scores(ntp, genome, tmp_path):
     model, path = models.load(ntp), tmp_path / "mine.csv"
     rng, lines = np.random.default_rng(0), ["contig,contig_pos,ref,alt,label,consequence"]
     alleles, changes = [], []

@@ -177,9 +177,7 @@ def divided(path: Path, words: str, column: str = "split") -> Path:
 def test_rows_of_one_file_that_name_their_split_are_in_it(tmp_path, file, column):
     words = ["train", "train", "dev", "val", "TRAIN", "Training", "test", "testing"]
     found = load(divided(tmp_path / file, words, column))
-    texts = {
-        part: [vocab.decode(row) for row in rows.tokens] for part, rows in found.parts().items()
-    }
+    texts = {part: [*map(vocab.decode, rows.tokens)] for part, rows in found.parts().items()}
     every = different(0, 8, 40)
     assert texts == {"train": every[:2] + every[4:6], "validation": every[2:4], "test": every[6:]}
     assert found.classes == ("0", "1") and found.notes["remarks"] == ["every row names its split"]
@@ -339,9 +337,8 @@ def test_labels_that_begin_with_1_are_classes_from_0_of_the_same_name_and_that_i
 def test_no_label_map_is_proposed_that_another_file_would_refuse(tmp_path):
     table(tmp_path / "own.train.csv", [("AC", label, 1) for label in "01"])
     table(tmp_path / "own.test.csv", [("AC", label, 1) for label in ("no", "yes")])
-    with pytest.raises(
-        ValueError, match="own.test.csv, row 1: .*; another file has labels such as '0'"
-    ):
+    said = "own.test.csv, row 1: .*; another file has labels such as '0'"
+    with pytest.raises(ValueError, match=said):
         load(tmp_path)
 
 
