@@ -47,9 +47,8 @@ def _piece(start: int, size: int, turned: bool) -> str:
     return revcomp(piece) if turned else piece
 
 
-PIECES = st.lists(
-    st.builds(_piece, st.integers(0, 120), st.integers(1, 90), st.booleans()), min_size=1
-)
+PIECE = st.builds(_piece, st.integers(0, 120), st.integers(1, 90), st.booleans())
+PIECES = st.lists(PIECE, min_size=1)
 
 
 @settings(max_examples=100)
@@ -77,9 +76,8 @@ def test_words_looked_up_are_those_of_the_others_once_not_of_the_rows_for_each_b
     looked, search = [], np.searchsorted
     rows = labelled(different(0, 200, 60)).tokens
     monkeypatch.setattr(words, "_BLOCK_BASES", 60)
-    monkeypatch.setattr(
-        words.np, "searchsorted", lambda a, v: looked.append(len(v)) or search(a, v)
-    )
+    counted = lambda a, v: looked.append(len(v)) or search(a, v)
+    monkeypatch.setattr(words.np, "searchsorted", counted)
     assert words.shared_words(rows, [rows]).tolist() == [1.0] * 200
     assert sum(looked) == 2 * 200 * 30
 

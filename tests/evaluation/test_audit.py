@@ -112,9 +112,8 @@ def cards(human):
 def test_embedded_test_rows_are_not_in_train_rows_or_pretraining(cards):
     shared = audit.long(cards, "pairs").drop("task", "split", "against", "rows")
     assert shared.width == 5 and shared.sum().row(0) == (0,) * 5
-    assert [(card.conflicting_labels, card.pretrained_by) for card in cards] == [
-        (0, "coordinates")
-    ] * 6
+    said = [(card.conflicting_labels, card.pretrained_by) for card in cards]
+    assert said == [(0, "coordinates")] * 6
     train, test = audit.long(cards, "parts").partition_by("split", maintain_order=True)
     assert {*train["chromosomes"].str.slice(0, 4)} == {"chrX"}
     assert {*test["chromosomes"].str.slice(0, 5)} == {"chr20"}

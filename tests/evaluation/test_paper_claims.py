@@ -49,9 +49,8 @@ def test_small_loss_is_not_shown_as_zero():
 
 def test_agreement_excludes_rounds_that_begin_in_the_warm_up():
     predicted, total = [-9.0, 5.0, 1.0, 2.0, 3.0], [9.0, -5.0, 2.0, 4.0, 6.0]
-    rounds = pl.DataFrame(
-        {"start": [0, 10, 20, 30, 40], "predicted_total": predicted, "total": total}
-    )
+    columns = {"start": range(0, 50, 10), "predicted_total": predicted, "total": total}
+    rounds = pl.DataFrame(columns)
     found = paper_claims.agreement(pl.concat([rounds, rounds]), 20)  # two objectives
     assert found.correlation == pytest.approx(1.0) and found.rounds == 3
     more = paper_claims.agreement(rounds, 10)
@@ -224,10 +223,8 @@ def test_a_task_carries_a_mean_only_if_its_interval_excludes_0(wobble, carried):
 def test_tasks_outside_table_1_do_not_affect_its_verdicts():
     results, curves, _ = simulation.frames(simulation.Truth(), RNG, 3)
     alone = paper_claims.claims(results, curves, results, AGREEMENT, FULL)
-    other = [
-        frame.filter(task="H2AFZ").with_columns(task=pl.lit("mine")) for frame in (results, curves)
-    ]
-    results, curves = (pl.concat(pair) for pair in zip((results, curves), other, strict=True))
+    other = lambda frame: frame.filter(task="H2AFZ").with_columns(task=pl.lit("mine"))
+    results, curves = (pl.concat([frame, other(frame)]) for frame in (results, curves))
     assert paper_claims.claims(results, curves, results, AGREEMENT, FULL).equals(alone)
     few = results.filter(pl.col("task").is_in(["mine", "H2AFZ"]))
     assert "of 2 tasks" in column("measured here", (few, curves, few))[CONSISTENT]

@@ -48,10 +48,8 @@ def test_control_has_the_same_three_letters_and_change(made):
         assert site.alt == control.alt != site.window[site.place]
         around = [d.window[d.place - 1 : d.place + 2].tolist() for d in (site, control)]
         assert around[0] == around[1]
-        inward = (
-            control.place - asked.first if asked.kind == "donor" else asked.first - control.place
-        )
-        assert 30 <= inward <= 60
+        inward = 1 if asked.kind == "donor" else -1
+        assert 30 <= inward * (control.place - asked.first) <= 60
 
 
 def test_weight_matrix_separates_disruptions_from_controls_and_words_do_not(made, human):
@@ -103,13 +101,9 @@ def test_labelled_tables_are_read_by_stratum_and_in_whole_pairs(tmp_path):
     path.write_text("\n".join(["chrom,pos,ref,alt,label,consequence", *rare]))
     kept = variant_sets.labelled(path, most=300)["label"]
     assert (kept.len(), kept.sum()) == (300, 30)  # not 3, too few for a comparison
-    lines = (
-        "pair_id,contig,contig_pos,chrom,pos,ref,alt,label",
-        "1,w,7,c,9,A,C,1",
-        "1,w,8,c,9,A,C,0",
-    )
+    text = "pair_id,contig,contig_pos,chrom,pos,ref,alt,label\n1,w,7,c,9,A,C,1\n1,w,8,c,9,A,C,0"
     for name in ("pair_id", "group_id"):
-        path.write_text("\n".join(lines).replace("pair_id", name))
+        path.write_text(text.replace("pair_id", name))
         assert [row[:7] for row in variant_sets.labelled(path).rows()] == [
             ("w", 7, "A", "C", 1, 1, "all"),
             ("w", 8, "A", "C", 0, 1, "all"),

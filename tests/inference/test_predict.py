@@ -72,9 +72,8 @@ def test_a_model_is_used_without_the_kernel_of_the_device_it_was_trained_on(
 
 def test_both_strands_give_a_sequence_and_its_complement_one_answer(tuned, test_rows, monkeypatch):
     turned = [r._replace(tokens=vocab.reverse_complement(r.tokens)) for r in test_rows]
-    one, other = (
-        pl.concat(predict.predict(tuned, r, both_strands=True)) for r in (test_rows, turned)
-    )
+    both = lambda rows: pl.concat(predict.predict(tuned, rows, both_strands=True))
+    one, other = both(test_rows), both(turned)
     np.testing.assert_allclose(one["p_1"], other["p_1"], atol=1e-5)
     assert (one["strand_difference"] > 0).any()
     run = predict.load(tuned)

@@ -134,9 +134,8 @@ def test_the_names_of_contigs_are_read_once_for_all_alleles(ntp, genome, tmp_pat
     path = written(tmp_path, HEADER + record(genome, 100, "A,C,G,T") * 2000, "my.vcf")
     looked, usual = [], intervals._usual
     monkeypatch.setattr(intervals, "_usual", lambda name: looked.append(name) or usual(name))
-    monkeypatch.setattr(
-        variants, "likelihood_ratios", lambda _, edits, *__: np.zeros((len(edits), 2))
-    )
+    none = lambda _, edits, *__: np.zeros((len(edits), 2))
+    monkeypatch.setattr(variants, "likelihood_ratios", none)
     assert len([*variants.variants(models.load(ntp), genome, path)]) > 5
     assert len(looked) < 4 * (len(genome.contigs) + 1)
 

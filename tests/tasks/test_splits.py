@@ -46,7 +46,7 @@ def test_carve_takes_whole_chromosomes_where_there_are_several_also_without_posi
 
 
 @pytest.mark.parametrize(
-    "form", ["{}:{}-{}|0", "{}_{}_{}", "{}-{}-{}", "{}:{}..{}", "{}_{}-{}(+)", "{}|{}|{}"]
+    "form", "{}:{}-{}|0 {}_{}_{} {}-{}-{} {}:{}..{} {}_{}-{}(+) {}|{}|{}".split()
 )
 def test_carve_takes_the_last_block_of_a_single_chromosome(form):
     names = on("chrX", range(0, 1000, 10), 10, form)
@@ -108,9 +108,8 @@ def test_copies_on_either_strand_go_to_one_side(name, turn):
 )
 def test_without_coordinates_rows_that_share_a_stretch_stay_together(length, shift, bases):
     pool = different(0, 100, length + shift)
-    kin = (
-        [t[:length] for t in pool] + [t[shift:] for t in pool] + [revcomp(t[:length]) for t in pool]
-    )
+    first, second = [text[:length] for text in pool], [text[shift:] for text in pool]
+    kin = [*first, *second, *map(revcomp, first)]
     train, validation, how = splits.carve(rows([""] * 300, [0, 1] * 150, kin))
     assert shared(train, validation, bases) == 0 and 15 <= len(validation.labels) <= 45
     said = r"\d+ bases" if length == 200 else "37 bases or a half"
