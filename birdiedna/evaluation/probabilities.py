@@ -22,7 +22,10 @@ def scores(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
 
     margin = logits[:, 1].astype(float) - logits[:, 0]
     chance = 1 / (1 + np.exp(-np.clip(margin, -500, 500)))
-    confidence, right = np.maximum(chance, 1 - chance), predicted == labels
+    confidence = np.maximum(chance, 1 - chance)
+    # rows of equal confidence share their accuracy, or bins would depend on the order of rows
+    _, level, rows = np.unique(confidence, return_inverse=True, return_counts=True)
+    right = (np.bincount(level, predicted == labels) / rows)[level]
     parts = np.array_split(np.argsort(confidence), min(10, len(labels)))
     distances = [abs(confidence[part].mean() - right[part].mean()) * len(part) for part in parts]
     values = (

@@ -111,7 +111,7 @@ def sign_flip_p(values: ArrayLike) -> float:
         signs = np.random.default_rng(0).choice((-1, 1), (2**_EXACT, len(gaps)))
         signs[0] = 1
     sums = np.abs(signs @ gaps)
-    return float((sums >= abs(gaps.sum()) - 1e-12).mean())
+    return float((sums >= abs(gaps.sum()) - _ROUNDING * np.abs(gaps).sum()).mean())
 
 
 def t_interval(

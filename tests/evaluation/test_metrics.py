@@ -133,6 +133,8 @@ def test_model_whose_confidence_equals_its_accuracy_is_calibrated():
     logits = np.stack([np.zeros(20_000), np.log(chance / (1 - chance))], axis=1)
     assert probabilities.scores(labels, logits)["calibration error"] < 0.02
     assert probabilities.scores(labels, 5 * logits)["calibration error"] > 0.1
+    sixty, alike = np.arange(100) < 60, np.tile(np.log([0.4, 0.6]), (100, 1))  # sorted by label
+    assert probabilities.scores(sixty.astype(int), alike)["calibration error"] < 1e-9
 
 
 def test_probabilities_are_scored_for_two_classes_only():

@@ -275,6 +275,12 @@ def test_holm_correction_equals_worked_examples():
         assert statistics.holm(p) == pytest.approx(np.array(corrected), abs=1e-15)
 
 
+def test_the_unit_of_differences_does_not_change_their_p():
+    gaps = np.random.default_rng(0).normal(1, 1, 7)
+    p = {statistics.sign_flip_p(unit * gaps) for unit in (1e-300, 1e-9, 1.0, 1e9, 1e300)}
+    assert p == {statistics.sign_flip_p(np.round(gaps, 6))}
+
+
 def test_a_missing_difference_has_no_p_and_lists_have_that_of_arrays():
     for test in (statistics.sign_flip_p, statistics.signed_rank_p):
         assert test([0.1, 0.2, -0.1, 0.0]) == test(np.array([0.1, 0.2, -0.1, 0.0])) < 1
