@@ -97,6 +97,8 @@ def _words(folder: Path, found: Mapping[str, Any], size: int) -> tuple[dict[int,
         if missing := [letter for letter in _LLAMA_3 if letter not in known]:
             raise ValueError(f"tokenizer.json has no token {missing[0]!r}")
         letters = {letter: known[letter] for letter in _LLAMA_3}
+        if len({*letters.values()}) < len(letters):
+            raise ValueError(f"tokenizer.json gives letters the same token: {letters}; correct it")
         special = [token["id"] for token in tokenizer.get("added_tokens", [])]
     elif size == _LLAMA_3_SIZE:
         letters, special = _LLAMA_3, list(range(_LLAMA_3_WORDS, size))

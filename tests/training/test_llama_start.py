@@ -107,6 +107,10 @@ def test_a_cut_vocabulary_leaves_the_other_logits_as_they_were(folder):
     [
         ({"tokenizer": None}, "40 tokens are not those of Llama 3; add its tokenizer.json"),
         ({"tokenizer": {"model": {"vocab": {"A": 3}}}}, "tokenizer.json has no token 'C'"),
+        (
+            {"tokenizer": {"model": {"vocab": dict.fromkeys("ACGTN", 3)}}},
+            "tokenizer.json gives letters the same token: {'A': 3, 'C': 3,",
+        ),
         ({"tokenizer": {"model": 3}}, "'model' is not an object"),
         ({"config": {"bos_token_id": 40}}, "bos_token_id of config.json is 40, not one of 0..39"),
         ({"config": {"eos_token_id": None}}, "eos_token_id of config.json is None, not"),
