@@ -121,8 +121,9 @@ def pack(
     with ExitStack() as held:
         begun = {run.name: saved for run in others if (saved := _saved(plan, run, held))}
         if not finished and not begun:
-            hint = "" if unfinished else "; --unfinished packs unfinished ones"
-            raise NothingToPack(f"{folder}: no run is finished and intact: nothing to pack{hint}")
+            hint = "" if unfinished else ", or --unfinished packs unfinished ones"
+            said = f"{folder}: no run is finished and intact: nothing to pack"
+            raise NothingToPack(f"{said}; run `birdiedna plan work` first{hint}")
         temporary = into / "packing.tmp"
         held.enter_context(scratch(temporary, into))
         with tarfile.open(temporary / _WHOLE, "w") as tar:

@@ -59,7 +59,8 @@ def read(
             is_table = file.read(512).lstrip()[:1] not in b">;"
         records = _of_table(path, columns, notes) if is_table else _of_fasta(path, notes)
     if not is_table and (given := columns.sequence or columns.name):
-        raise ValueError(f"{path} is no table and has no column {given!r}; leave the option out")
+        read_as = "is read as BED, as a genome is given," if genome else "is no table"
+        raise ValueError(f"{path} {read_as} and has no column {given!r}; leave the option out")
     for record in records:
         require_bases(record)
         empty = False

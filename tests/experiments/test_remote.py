@@ -314,7 +314,7 @@ def test_the_further_of_two_unfinished_runs_stays(plan, begun, elsewhere, said, 
     place = plans.read(elsewhere).log(run.name)
     (place / "checkpoints" / "2" / "facts.json").write_text("{}")
     assert remote.unpack(elsewhere, packed) == [run.name]  # the damaged one cannot be resumed
-    with busy(begun), pytest.raises(ValueError, match="nothing to pack"):
+    with busy(begun), pytest.raises(ValueError, match="nothing to pack; run `birdiedna plan"):
         remote.pack(begun, packed, unfinished=("pretrain",))
     assert f"{run.name} is not packed" in caplog.text
 

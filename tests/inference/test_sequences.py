@@ -57,6 +57,8 @@ def test_columns_are_named_as_for_fine_tuning(tmp_path, header, columns):
     for chosen in filter(Columns().__ne__, [columns]):
         with pytest.raises(ValueError, match="is no table and has no column '(dna|id)'; leave"):
             next(sequences.read(written(tmp_path, ">a\nACGT\n", "a.fa"), columns=chosen))
+        with pytest.raises(ValueError, match="a.csv is read as BED, as a genome is given, and has"):
+            next(sequences.read(path, str(tmp_path / "a.fa"), chosen))
 
 
 @pytest.mark.promise("Bad input: what reading changes is counted and reported")
