@@ -1,11 +1,9 @@
-"""Train some steps on several devices and print the losses; run by `test_devices.py`.
+"""Train some steps on several devices and return the losses; called by `test_devices.py`.
 
 In processes of its own, because the number of devices is fixed when a process starts.
 """
 
 import gc
-import json
-import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
@@ -104,30 +102,26 @@ def trained(human, shard_state) -> dict:
     }
 
 
-def main() -> None:
-    """Arguments: devices of this process; for one of several, address, processes and number.
-
-    What is "divided" has weights and moments divided over the devices.
+def main(devices: int, *others: str | int) -> dict:
+    """Facts of this many devices of this process; for one of several, with address, processes and
+    number. What is "divided" has weights and moments divided over the devices.
     """
     gc.set_threshold(*COLLECT_LESS)
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
-    if len(sys.argv) > 2:
-        address, processes, number = sys.argv[2:]
-        jax.distributed.initialize(address, int(processes), int(number))
+    jax.config.update("jax_num_cpu_devices", devices)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    if others:
+        jax.distributed.initialize(*others)
     with tempfile.TemporaryDirectory() as cache:
         human = fasta.read(sample.GENOME, Path(cache))
-        if jax.device_count() == 8:
-            facts = {count: over(count, human) for count in (1, 2, 8)}
-            facts["8, divided"] = over(8, human, shard_state=True)
-            # wider than the vocabulary, so that the embedding is divided by its width
-            wide = replace(ARM, model=replace(ARM.model, width=8 * 49))
-            with patch.object(transformer, "attend", lambda q, k, v, *others: _strict(q, k, v)):
-                over(8, human, shard_state=True, arm=wide)
-        else:
+        if others:
             facts = {"whole": trained(human, False), "divided": trained(human, True)}
-    print(json.dumps(facts))
-
-
-if __name__ == "__main__":
-    main()
+            jax.distributed.shutdown()  # both end together
+            return facts
+        facts = {str(count): over(count, human) for count in (1, 2, 8)}
+        facts["8, divided"] = over(8, human, shard_state=True)
+        # wider than the vocabulary, so that the embedding is divided by its width
+        wide = replace(ARM, model=replace(ARM.model, width=8 * 49))
+        with patch.object(transformer, "attend", lambda q, k, v, *others: _strict(q, k, v)):
+            over(8, human, shard_state=True, arm=wide)
+        return facts

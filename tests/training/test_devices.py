@@ -1,14 +1,13 @@
 """One batch over any number of devices and processes gives the losses of one device."""
 
-import json
 import os
 import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -24,7 +23,6 @@ from birdiedna.model import transformer
 from birdiedna.training import devices, pretrain, run_writer
 
 CLI = "import sys; from birdiedna.cli import main; sys.exit(main.main())"
-SCRIPT = Path(__file__).with_name("many_devices.py")
 
 
 def started(command, **environment) -> subprocess.Popen:
@@ -33,10 +31,10 @@ def started(command, **environment) -> subprocess.Popen:
     return subprocess.Popen(words, env=os.environ | environment, **pipes)
 
 
-def script(*arguments) -> subprocess.Popen:
-    path = os.pathsep.join([str(SCRIPT.parents[1]), os.environ.get("PYTHONPATH", "")])
-    always = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "PYTHONPATH": path}
-    return started([SCRIPT, *arguments], **always)
+@pytest.fixture
+def script(forks):
+    """Runs `many_devices.main` in a process of its own; returns its future."""
+    return lambda *given: ProcessPoolExecutor(1, forks).submit(many_devices.main, *given)
 
 
 def free_address() -> str:
@@ -45,15 +43,9 @@ def free_address() -> str:
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-def result(process: subprocess.Popen) -> dict:
-    out, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors[-3000:]
-    return json.loads(out.splitlines()[-1])
-
-
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and has the same losses")
-def test_2_and_8_devices_have_the_losses_of_one_on_the_same_rows():
-    by_count = result(script(8))
+def test_2_and_8_devices_have_the_losses_of_one_on_the_same_rows(script):
+    by_count = script(8).result(300)
     one = by_count.pop("1")
     assert set(by_count) == {"2", "8", "8, divided"} and len(one["losses"]) == 4 + 2
     for many in by_count.values():
@@ -64,9 +56,9 @@ def test_2_and_8_devices_have_the_losses_of_one_on_the_same_rows():
 
 
 @pytest.mark.promise("Same bits: any number of devices reads the same rows and has the same losses")
-def test_two_processes_log_the_same_and_have_the_losses_of_one(human, own_objectives):
+def test_two_processes_log_the_same_and_have_the_losses_of_one(script, human, own_objectives):
     address = free_address()
-    first, second = map(result, [script(2, address, 2, number) for number in range(2)])
+    first, second = (f.result(300) for f in [script(2, address, 2, number) for number in range(2)])
     assert first == second and [*first] == ["whole", "divided"]
     alone = many_devices.trained(human, shard_state=False)
     for many in first.values():

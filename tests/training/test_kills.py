@@ -1,14 +1,11 @@
 """Runs killed or signalled at random moments end bit for bit as if they had not been."""
 
 import functools
-import multiprocessing
 import os
 import random
 import shutil
 import signal
-import sys
 import time
-from multiprocessing import forkserver
 from pathlib import Path
 
 import killable
@@ -22,18 +19,13 @@ SHARES = {"pretrain": 0.4, "finetune": 0.6}
 
 
 @pytest.fixture(scope="module")
-def started():
+def started(forks):
     """A function that starts a process to make a run; all modules are already imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killable"])
-    with pytest.MonkeyPatch.context() as patch:  # Python 3.11 does not tell the server where it is
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        forkserver.ensure_running()
 
     def start(folder, kind, cache):
         folder.mkdir(exist_ok=True)
         (folder / "seen").unlink(missing_ok=True)
-        process = context.Process(target=killable.make, args=(folder / "run", kind, cache))
+        process = forks.Process(target=killable.make, args=(folder / "run", kind, cache))
         process.start()
         return process
 
