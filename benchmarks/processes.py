@@ -21,7 +21,7 @@ print(time.perf_counter() - begin)
 
 def start_up(quick: bool = False) -> list[Row]:
     """Seconds to import both training loops."""
-    found = [from_process(["-c", _IMPORT]) for _ in range(2 if quick else 9)]
+    found = [from_process(["-c", _IMPORT]) for _ in range(1 if quick else 9)]
     note = f"training.pretrain, training.finetune; median of {len(found)} fresh processes"
     what, seconds = "import of the training core", statistics.median(found)
     return [Row("start_up", what, seconds, "s", 1.5, note=note)]
