@@ -193,13 +193,13 @@ def test_claims_state_whether_a_fixed_mixture_was_run(fixed, text):
     assert found["the reward model finds good mixtures"].endswith(f"; {text}")
 
 
+def gaps(values: np.ndarray) -> statistics.Gaps:
+    return statistics.Gaps(values, simulation.TASKS, statistics.PRETRAINING)
+
+
 def test_learned_mixture_is_judged_by_its_strongest_rival():
-    gaps = lambda gain: statistics.Gaps(
-        np.full((5, 14), gain) + 1e-4 * np.arange(5)[:, None],
-        simulation.TASKS,
-        statistics.PRETRAINING,
-    )
-    ahead, even, behind = gaps(0.05), gaps(-2e-4), gaps(-0.05)
+    wobble = 1e-4 * np.arange(5)[:, None]
+    ahead, even, behind = (gaps(np.full((5, 14), gain) + wobble) for gain in (0.05, -2e-4, -0.05))
     verdict = lambda **found: paper_claims.mixtures(found, ("uniform", "ul2r"))
     assert verdict(uniform=ahead)[1] == SUPPORTED
     assert verdict(uniform=ahead)[0].endswith("not compared: UL2R-like mixture")
@@ -216,8 +216,7 @@ def test_learned_mixture_is_judged_by_its_strongest_rival():
 def test_a_task_carries_a_mean_only_if_its_interval_excludes_0(wobble, carried):
     one_task = np.where(np.arange(14) == 2, 0.2, -0.005) + wobble * np.arange(-1, 2)[:, None]
     for values, word in ((one_task, carried), (np.zeros((3, 14)), False)):
-        found = statistics.Gaps(values, simulation.TASKS, statistics.PRETRAINING)
-        assert ("carries" in paper_claims.mean_gap(found)[0]) == word
+        assert ("carries" in paper_claims.mean_gap(gaps(values))[0]) == word
 
 
 def test_tasks_outside_table_1_do_not_affect_its_verdicts():

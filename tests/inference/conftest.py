@@ -21,38 +21,20 @@ def settings(folder, monkeypatch):
 
 @pytest.fixture(scope="session")
 def made(folder):
-    """Make runs of the tiny profile on random rows of 60 bases; return their folders."""
+    """Runs of the tiny profile on random rows of 60 bases: `own`, and the folders of three.
+
+    Those of a mixture's model, a causal one (`ntp`), and one fine-tuned from the first.
+    """
     with pytest.MonkeyPatch.context() as patch:
         small_plan.settings(patch, folder)
         wanted = small_plan.wanted(folder, ("one",))
         own = open_runs("tiny", wanted["sources"])
-        return {
-            "birdie": own.pretrained("birdie"),
-            "ntp": own.pretrained("ntp"),
-            "tuned": own.finetuned("birdie", "one"),
-            "own": own,
-        }
+        pretrained = {arm: own.pretrained(arm) for arm in ("birdie", "ntp")}
+        return pretrained | {"tuned": own.finetuned("birdie", "one"), "own": own}
 
 
-@pytest.fixture(scope="session")
-def own(made):
-    """The runs of which these are."""
-    return made["own"]
+def part(name):
+    return pytest.fixture(scope="session", name=name)(lambda made: made[name])
 
 
-@pytest.fixture(scope="session")
-def birdie(made):
-    """The run folder of a mixture's model."""
-    return made["birdie"]
-
-
-@pytest.fixture(scope="session")
-def ntp(made):
-    """The run folder of a causal model."""
-    return made["ntp"]
-
-
-@pytest.fixture(scope="session")
-def tuned(made):
-    """The run folder of a fine-tuned model."""
-    return made["tuned"]
+own, birdie, ntp, tuned = map(part, ("own", "birdie", "ntp", "tuned"))
