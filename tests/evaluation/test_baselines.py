@@ -16,8 +16,6 @@ from birdiedna import vocab
 from birdiedna.data.labelled import Labelled, take
 from birdiedna.evaluation import baselines, metrics
 
-RECIPE = SHARED / "tasks" / "nt_recipe"
-
 
 @pytest.mark.parametrize(
     ("site", "found", "missed"),
@@ -155,7 +153,7 @@ def test_majority_predicts_the_train_class_shares():
 
 def rebuilt(name: str) -> tuple[Labelled, Labelled]:
     """Train (chrX) and test (chr20) rows of a task rebuilt by the benchmark's procedure."""
-    found, _ = read_file(RECIPE / f"{name}.csv.gz")
+    found, _ = read_file(SHARED / f"tasks/nt_recipe/{name}.csv.gz")
     test = np.array([row.startswith("chr20:") for row in found.names])
     return take(found, ~test), take(found, test)
 

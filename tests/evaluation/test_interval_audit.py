@@ -9,8 +9,6 @@ from made_files import SHARED, compress, needs_shared, written
 from birdiedna.data import sample
 from birdiedna.evaluation import interval_audit
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def table(folder: Path, name: str, rows: list[str]) -> None:
     text = "\n".join(["id,region,start,end,strand", *(f"{i},{r}" for i, r in enumerate(rows)), ""])
@@ -94,7 +92,8 @@ def test_official_intervals_have_the_known_overlaps(official, key):
 
 @needs_shared
 def test_numbers_cited_in_the_book_equal_the_audit(official):
-    notebook = json.loads((ROOT / "book" / "07_data.ipynb").read_text())
+    book = Path(__file__).resolve().parents[2] / "book"
+    notebook = json.loads((book / "07_data.ipynb").read_text())
     lines = [line for cell in notebook["cells"] for line in "".join(cell["source"]).splitlines()]
     cited = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if "% |" in line]
     assert {row[0] for row in cited} == {name for name, _ in official}

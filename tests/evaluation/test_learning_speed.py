@@ -7,8 +7,6 @@ from made_runs import every
 
 from birdiedna.evaluation import learning_speed, simulation
 
-STEPS = np.arange(0, 8193, 256)
-
 
 def test_runs_that_one_arm_lacks_are_dropped():
     curves = simulation.frames(simulation.Truth(), np.random.default_rng(0), 3)[1]
@@ -42,7 +40,7 @@ def test_smoothing_keeps_straight_lines_and_short_curves():
 def curves(birdie, ntp, stopped=None, seeds=3):
     """Validation curves of one task by level and pace; those of NTP end at the step `stopped`."""
     axes = {"task": "t", "arm": ("birdie", "ntp"), "seed": range(seeds), "finetune_seed": (0,)}
-    rows, ours = every(**axes, step=STEPS.tolist()), pl.col("arm") == "birdie"
+    rows, ours = every(**axes, step=range(0, 8193, 256)), pl.col("arm") == "birdie"
     level, pace = (pl.when(ours).then(a).otherwise(b) for a, b in zip(birdie, ntp, strict=True))
     value = level * (1 - (-pl.col("step") / pace).exp()) + 1e-4 * pl.col("seed")
     return rows.with_columns(validation=value).filter(ours | (pl.col("step") <= (stopped or 8192)))

@@ -10,13 +10,12 @@ from birdiedna.evaluation.paper_claims import AT_THIS_SCALE, RIVALS
 from birdiedna.evaluation.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED
 
 NONE = frames.curves([])
-SHARES = (0.01, 0.25, 1.0)
 
 
-def probed(levels: dict[str, float], seeds: int = 10, tasks: int = 14) -> pl.DataFrame:
+def probed(levels: dict[str, float], seeds: int = 10) -> pl.DataFrame:
     """Probes with the MCC of the arm's level, plus noise, at every share."""
-    names = [f"task {task}" for task in range(tasks)]
-    rows = every(arm=levels, seed=range(seeds), task=names, share=SHARES)
+    names = [f"task {task}" for task in range(14)]
+    rows = every(arm=levels, seed=range(seeds), task=names, share=(0.01, 0.25, 1.0))
     noise = pl.Series(np.random.default_rng(0).normal(0, 0.01, rows.height))
     size = (600 * pl.col("share")).cast(pl.Int64)
     facts = {"kind": pl.lit("probe"), "finetune_seed": 0, "n_train": size}

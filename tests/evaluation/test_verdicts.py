@@ -125,15 +125,6 @@ def test_scattered_seeds_are_inconclusive():
     assert verdicts.consistency(found).verdict == verdicts.on_average(found) == INCONCLUSIVE
 
 
-def speed_verdict(birdie, ntp, last=STEPS[-1]):
-    """The verdict on curves of 14 tasks by level and pace, up to the step `last`."""
-    rng, steps = np.random.default_rng(0), STEPS[STEPS <= last]
-    curve = lambda level, pace: level * (1 - np.exp(-steps / pace))
-    noise = lambda: rng.normal(0, 0.002, (TASKS, 5, 2, len(steps)))
-    needed = learning_speed.restricted_means(curve(*birdie) + noise(), curve(*ntp) + noise(), steps)
-    return verdicts.faster(*learning_speed.log_speed_up(needed).mean(-1))
-
-
 @pytest.mark.parametrize(
     ("birdie", "ntp", "verdict"),
     [
@@ -146,7 +137,12 @@ def speed_verdict(birdie, ntp, last=STEPS[-1]):
     ],
 )
 def test_faster_depends_on_speed_not_on_level(birdie, ntp, verdict):
-    assert speed_verdict(birdie, ntp) == verdict
+    """Curves are of 14 tasks, by level and pace."""
+    rng = np.random.default_rng(0)
+    curve = lambda level, pace: level * (1 - np.exp(-STEPS / pace))
+    noise = lambda: rng.normal(0, 0.002, (TASKS, 5, 2, len(STEPS)))
+    needed = learning_speed.restricted_means(curve(*birdie) + noise(), curve(*ntp) + noise(), STEPS)
+    assert verdicts.faster(*learning_speed.log_speed_up(needed).mean(-1)) == verdict
 
 
 def test_simulated_worlds_have_the_given_truth():

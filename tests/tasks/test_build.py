@@ -519,17 +519,15 @@ def test_windows_of_peaks_and_middles_start_where_the_rules_say(tmp_path):
     assert elements.stretches(path, 3).windows.starts.tolist() == [5004, 104, 100]
 
 
-SITE = ("chr1", 5, "+", "donor")
-
-
 def test_wrong_options_are_refused(tmp_path):
+    site = "chr1", 5, "+", "donor"
     path = written(tmp_path, lines([(TRAIN, 1000, 3000)]))
     for message, ask in (
         ("all 1 peaks have more than 1,000 bases", lambda: elements.peaks(path)),
         ("length 0", lambda: elements.stretches(path, 0)),
         ("sites 'donor'; choose one of donors, acce", lambda: elements.exons(path, "donor")),
         ("rows -1", lambda: Plan(most=-1)),
-        ("no acceptor among 1 exon boundaries", lambda: sites_of(tmp_path, [SITE], "all")),
+        ("no acceptor among 1 exon boundaries", lambda: sites_of(tmp_path, [site], "all")),
     ):
         with pytest.raises(ValueError, match=message):
             ask()
