@@ -79,6 +79,8 @@ def _runs(
             if unread := _named(given, "genome", "validation", "shard_state"):
                 print(f"random weights are not pre-trained: without effect: {', '.join(unread)}")
         elif not (model or jax.process_index()):
+            for line in runs.settings.pretrain[given.arm].mixture().unfilled():
+                print(line)
             if given.genome != SAMPLE:
                 lines = described_genome(runs.settings, sources)
                 print("\n  ".join([given.genome, *lines]))

@@ -57,6 +57,16 @@ class Mixture:
         """Whether any row has a prefix in which a token could see a later one."""
         return any(o.sizes(b).prefix > 1 for o, b in zip(self.objectives, self.bases, strict=True))
 
+    def unfilled(self) -> list[str]:
+        """Lines on objectives of which over a tenth of each row is pads: spans have limits."""
+        used = [o.sizes(b).slots() for o, b in zip(self.objectives, self.bases, strict=True)]
+        return [
+            f"{name} fills {slots:,} of {self.slots:,} slots of a row, as more spans would touch "
+            "or lack sentinels; a longer mean_span fills more"
+            for name, slots in zip(self.names, used, strict=True)
+            if slots < 0.9 * self.slots
+        ]
+
 
 def mix(objectives: Mapping[str, Objective], slots: int) -> Mixture:
     """Fit the window of every objective to rows of `slots` tokens.

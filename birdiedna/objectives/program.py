@@ -178,4 +178,6 @@ def window_bases(objective: Objective, slots: int) -> int:
                 return window
         except ValueError:
             continue
-    raise ValueError(f"{objective} does not fit a row of {slots} slots; use a longer row")
+    raise ValueError(
+        f"{objective} does not fit a row of {slots} slots; use a longer row or a lower rate"
+    )

@@ -325,6 +325,21 @@ def test_whoever_gives_rows_and_no_genome_is_told_that_the_arm_is_of_the_sample(
         assert ("birdie is pre-trained on the embedded sample" in capsys.readouterr().out) == told
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("pretrain.slots=4096", ["infill_50_3 fills 2,052 of 4,096 slots"]),  # of 256 sentinels
+        ("pretrain.birdie.objectives.infill_50_3.rate=0.8", ["infill_50_3 fills 37 of 128 slots"]),
+        ("pretrain.slots=1024", []),
+    ],
+)
+def test_rows_that_are_mostly_pads_are_told_before_training(capsys, change, said):
+    given = parser.parser().parse_args(["pretrain", "--set", change])
+    with train._runs(given, Sources()):
+        found = re.findall("(.* fills .*) of a row", capsys.readouterr().out)
+    assert found == said
+
+
 def test_random_weights_say_that_they_read_no_genome(capsys):
     given = parser.parser().parse_args(["finetune", "--arm", "random", "--genome", "absent.fa"])
     sources = Sources(given.genome, validation="8")
