@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import shlex
 import signal
 import subprocess
