@@ -291,26 +291,19 @@ def test_nothing_is_trained_for_results_and_other_data_are_refused(stored, folde
         open_runs("far", seed=3).finetuned("ntp", "one")
     same = Sources(str(folder / "own.fa"), validation="second")
     assert open_runs("far", same).pretrained("ntp").parent == stored
-    with pytest.raises(ValueError, match="not made from this genome data"):
-        open_runs("far", Sources(str(sample.GENOME))).pretrained("ntp")
-    with pytest.raises(ValueError, match="not made from this validation data"):
-        open_runs("far", Sources(validation="first")).pretrained("ntp")
-    with pytest.raises(ValueError, match="not made from this test data"):
-        open_runs("far", Sources(reading=Reading(length=5))).finetuned("ntp", "one")
-    with pytest.raises(ValueError, match="not made from this test data"):
-        tasks = Sources(tasks=str(_other_rows(folder)))
-        open_runs("far", tasks).finetuned("ntp", "one")
-    (folder / "other" / "one").rename(folder / "other" / "two")
-    with pytest.raises(ValueError, match="not made from this test data"):
-        open_runs("far", tasks).finetuned("ntp", "one")
+    others = [(Sources(str(sample.GENOME)), "genome"), (Sources(validation="first"), "validation")]
+    others += [(Sources(tasks=str(_other_rows(folder, name))), "test") for name in ("one", "two")]
+    others += [(Sources(reading=Reading(length=5)), "test")]
+    for other, data in others:
+        with pytest.raises(ValueError, match=f"not made from this {data} data"):
+            far = open_runs("far", other)
+            far.finetuned("ntp", "one") if data == "test" else far.pretrained("ntp")
 
 
-def _other_rows(folder):
-    copy = folder / "other" / "one"
-    copy.mkdir(parents=True)
-    for name in ("train.csv", "test.csv"):
-        text = (folder / "tasks" / "one" / name).read_text()
-        (copy / name).write_text(text.replace("ACGT", "ACGA"))
+def _other_rows(folder, name):
+    copy = shutil.copytree(folder / "tasks" / "one", folder / f"other-{name}" / name)
+    for file in copy.iterdir():
+        file.write_text(file.read_text().replace("ACGT", "ACGA"))
     return copy.parent
 
 

@@ -8,7 +8,9 @@ import tiny
 from birdiedna.experiments import export, models, profiles, second_stage
 from birdiedna.experiments.runs import open_runs
 from birdiedna.model.transformer import count_parameters
-from birdiedna.training import pretrain, run_folder
+from birdiedna.training import run_folder
+
+pytestmark = pytest.mark.usefixtures("own_objectives")
 
 
 def test_the_cost_of_the_1b_model_follows_from_its_shapes():
@@ -26,9 +28,7 @@ def toy(tmp_path_factory):
     return second_stage.write_toy(tmp_path_factory.mktemp("llama") / "toy")
 
 
-def test_the_command_line_continues_a_llama_as_a_run_of_its_own(toy, said, refused, monkeypatch):
-    for name in ("BIRDIE_DNA", "NTP"):  # measure the arm's own objective: less to compile
-        monkeypatch.setattr(pretrain, name, {})
+def test_the_command_line_continues_a_llama_as_a_run_of_its_own(toy, said, refused):
     out = said("pretrain", "--profile", "tiny", "--arm", "ntp", "--from-llama", toy)
     folder = Path(out.split("run: ")[1].strip())
     config, manifest = (run_folder.read(folder, name) for name in ("config", "manifest"))
@@ -59,8 +59,7 @@ def test_fine_tuning_takes_the_sizes_of_the_llama_and_random_weights_do_not(toy)
         runs.finetuning("random", "promoter_tata")
 
 
-def test_a_probe_of_a_llama_is_compared_with_random_weights_of_its_sizes(toy, said, monkeypatch):
-    monkeypatch.setattr(pretrain, "BIRDIE_DNA", {})
+def test_a_probe_of_a_llama_is_compared_with_random_weights_of_its_sizes(toy, said):
     words = ["--profile", "tiny", "--task", "promoter_tata", "--from-llama", toy]
     made = [Path(line[5:]) for line in said("probe", "ntp", *words).splitlines() if "run: " in line]
     manifests = [run_folder.read(folder, "manifest") for folder in made]

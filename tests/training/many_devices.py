@@ -18,7 +18,7 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import AxisType
 
 from birdiedna.cli import COLLECT_LESS
-from birdiedna.data import fasta, sample
+from birdiedna.data.genome import Genome
 from birdiedna.director.director import even
 from birdiedna.model import transformer
 from birdiedna.training import devices, optimizer, pretrain, run_folder, stop
@@ -102,7 +102,7 @@ def trained(human, shard_state) -> dict:
     }
 
 
-def main(devices: int, *others: str | int) -> dict:
+def main(human: Genome, devices: int, *others: str | int) -> dict:
     """Facts of this many devices of this process; for one of several, with address, processes and
     number. What is "divided" has weights and moments divided over the devices.
     """
@@ -112,16 +112,14 @@ def main(devices: int, *others: str | int) -> dict:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if others:
         jax.distributed.initialize(*others)
-    with tempfile.TemporaryDirectory() as cache:
-        human = fasta.read(sample.GENOME, Path(cache))
-        if others:
-            facts = {"whole": trained(human, False), "divided": trained(human, True)}
-            jax.distributed.shutdown()  # both end together
-            return facts
-        facts = {str(count): over(count, human) for count in (1, 2, 8)}
-        facts["8, divided"] = over(8, human, shard_state=True)
-        # wider than the vocabulary, so that the embedding is divided by its width
-        wide = replace(ARM, model=replace(ARM.model, width=8 * 49))
-        with patch.object(transformer, "attend", lambda q, k, v, *others: _strict(q, k, v)):
-            over(8, human, shard_state=True, arm=wide)
+    if others:
+        facts = {"whole": trained(human, False), "divided": trained(human, True)}
+        jax.distributed.shutdown()  # both end together
         return facts
+    facts = {str(count): over(count, human) for count in (1, 2, 8)}
+    facts["8, divided"] = over(8, human, shard_state=True)
+    # wider than the vocabulary, so that the embedding is divided by its width
+    wide = replace(ARM, model=replace(ARM.model, width=8 * 49))
+    with patch.object(transformer, "attend", lambda q, k, v, *others: _strict(q, k, v)):
+        over(8, human, shard_state=True, arm=wide)
+    return facts

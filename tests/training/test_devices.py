@@ -32,9 +32,9 @@ def started(command, **environment) -> subprocess.Popen:
 
 
 @pytest.fixture
-def script(forks):
+def script(forks, human):
     """Runs `many_devices.main` in a process of its own; returns its future."""
-    return lambda *given: ProcessPoolExecutor(1, forks).submit(many_devices.main, *given)
+    return lambda *given: ProcessPoolExecutor(1, forks).submit(many_devices.main, human, *given)
 
 
 def free_address() -> str:

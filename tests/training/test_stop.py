@@ -198,7 +198,7 @@ def papermill(folder: Path) -> subprocess.Popen:
     cell = nbformat.v4.new_code_cell(CELL.format(place=str(folder / "run")))
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "in.ipynb")
     command = [sys.executable, "-m", "papermill", "-k", "python3", "in.ipynb", "out.ipynb"]
-    environment = os.environ | {"BIRDIEDNA_CACHE": str(folder / "cache")}
+    environment = os.environ | {"BIRDIEDNA_CACHE": str(folder.parent / "cache")}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, cwd=folder, env=environment, **quiet)
 
