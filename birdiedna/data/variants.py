@@ -115,7 +115,7 @@ def alleles(line: int, fields: dict[str, str], windows: bool = False) -> Iterato
     if not re.fullmatch(r"[1-9]\d{0,9}", position):
         raise ValueError(f"POS {position!r} is not a whole number from 1; correct it")
     for alt in alts.split(","):
-        contig, name = fields.get("contig", "ref_seq"), fields.get("name", ".")
+        contig, name = fields.get("contig", "ref_seq"), fields.get("name") or "."
         alt = alt.upper() if alt.isalpha() else alt  # `<DEL>` and `N[chr2:5[` contain names
         yield Variant(contig, int(position), name, ref, alt, line, window, at)
 

@@ -164,9 +164,10 @@ def test_alleles_of_a_record_come_one_by_one(tmp_path):
 )
 def test_a_table_of_variants_is_scored_as_a_vcf_file_is(ntp, genome, tmp_path, suffix, names):
     lines = [record(genome, place, "A", name=f"rs{place}") for place in range(100, 110)]
+    lines.append(record(genome, 110, "A", name="."))
     path, other = tmp_path / "calls.vcf", tmp_path / f"calls.{suffix}"
     path.write_text(HEADER + "".join(lines))
-    rows = [line.split("\t")[:5] for line in lines]
+    rows = [line.replace("\t.\t", "\t\t").split("\t")[:5] for line in lines]
     frame = pl.DataFrame(rows, [*names.split(","), "ref", "alt"], orient="row")
     if suffix == "parquet":
         frame.with_columns(pl.col(frame.columns[1]).cast(pl.Int64)).write_parquet(other)
