@@ -290,13 +290,10 @@ def test_a_split_of_many_contigs_compares_few_names():
         (dict(validation=["chrX:0-4"], train=["chrX"]), "in training and validation"),
         (dict(validation=[]), "given for validation"),
         (
-            dict(validation=["scaffold"], held_out=["chrX", "8", "20", "22"]),
+            dict(validation=["scaffold"], held_out="chrX 8 20 22".split()),
             "remains for training.*:4-4",
         ),
-        (
-            dict(validation=["X"], held_out=["X", "8", "20", "22", "scaffold"]),
-            "all contigs .* held",
-        ),
+        (dict(validation=["X"], held_out="X 8 20 22 scaffold".split()), "all contigs .* held"),
         (dict(validation=["scaffold:2-3"], train=["scaffold:3-4"]), "in training and validation"),
         (dict(validation=["scaffold:1-2", "scaffold:2-3"]), "overlap; name"),
         (dict(validation=["scaffold:2-5"]), "scaffold:2-5 is not a part of scaffold.* has 4 bases"),

@@ -80,11 +80,7 @@ def test_letters_that_change_are_counted(tmp_path, text):
         ("a.fa", ">one\nACQT\n", "'one', offset 2: byte 81"),
         ("a.fa", ">one\n>two\nAC\n", "record 'one': "),
         ("a.fa", ">one\nAC\n>one\nAC\n", "record 'one' in line 1 and again in line 3"),
-        (
-            "a.csv",
-            "dna,label\nAC,1\n",
-            "it needs `sequence`, or name another with --sequence-column",
-        ),
+        ("a.csv", "dna\nAC\n", "it needs `sequence`, or name another with --sequence-column"),
         ("a.csv", "seq,sequence\nAC,AC\n", "both columns 'sequence' and 'seq' exist"),
         ("a.csv", "sequence\nAC\nA!\n", "line 3: letter '!'"),
         ("a.csv", "sequence\nACG CGT GTA\n", "line 2: the row is a list of overlapping 3-mers"),

@@ -311,19 +311,16 @@ def test_a_model_that_never_wrote_an_allele_is_refused(birdie, tuned, own):
 
 def test_a_span_is_written_as_the_model_s_own_objective_writes_it(birdie):
     model = models.load(birdie)
-    parts = [vocab.encode(letters) for letters in ("ACG", "T", "GGA")]
+    left, allele, right = map(vocab.encode, ("ACG", "T", "GGA"))
     s, e, start = vocab.FIRST_SENTINEL, vocab.EOS, vocab.START
     hidden = {"type": "Infilling", "rate": 0.5, "token": 17}
     for own, want in [
-        ({"token": 18}, [18, *parts[0], s, *parts[2], start, s, *parts[1], e]),
-        (
-            {"token": None, "sentinel_first": False},
-            [*parts[0], s, *parts[2], start, *parts[1], s, e],
-        ),
+        ({"token": 18}, [18, *left, s, *right, start, s, *allele, e]),
+        ({"token": None, "sentinel_first": False}, [*left, s, *right, start, *allele, s, e]),
     ]:
         objectives = [["more", hidden], ["less", hidden | {"rate": 0.15} | own]]
         asked = model._replace(config={"objectives": objectives})
-        row = variants._writer(asked)(*parts)
+        row = variants._writer(asked)(left, allele, right)
         assert row.tokens == want[:-1] and row.prefix == want.index(start)
         assert row.labels == [vocab.PAD] * row.prefix + want[row.prefix + 1 :]
 

@@ -13,6 +13,7 @@ ROWS = "sequence,label\nAC,0\nGT,1\n"
 COMBINED = "sequence,label,task\nAC,0,one\nGT,1,one\nTT,0,two\nTA,1,two\n"
 FNA = ">a|0\nAC\n>b|1\nGT\n"
 HUB = "train-00000-of-00001-0a1b.parquet", "test-00000-of-00001.parquet"  # each in one piece
+PARTS = "train", "test"
 INTERVALS = "id,region,start,end,strand\n0,chr1,5,9,+\n"
 
 
@@ -53,7 +54,7 @@ def test_task_folders_of_parquet_are_filtered_by_their_task(tmp_path):
 
 
 def test_of_many_tasks_a_refusal_names_thirty_and_how_many_more_there_are(tmp_path):
-    made(tmp_path, *(f"t{n}/{part}.csv" for n in range(40) for part in ("train", "test")))
+    made(tmp_path, *(f"t{n}/{part}.csv" for n in range(40) for part in PARTS))
     with pytest.raises(ValueError, match=r"choose one of t0, .* and 10 more$"):
         layouts.find(tmp_path, "none")
     table = "sequence,label,task\n" + "".join(f"AC,0,t{n}\n" for n in range(40))
@@ -119,10 +120,7 @@ def test_flat_files_are_joined_by_set_and_by_what_follows_the_part(tmp_path):
         ("train.csv a.csv", {"train": {"rows": "train.csv"}, "a": {"rows": "a.csv"}}),
         ("a_test.csv a.csv", {"a": {"rows": "a.csv"}, "a_test": {"rows": "a_test.csv"}}),
         (f"a/{HUB[0]} a/{HUB[1]}", {"a": dict(train=f"a/{HUB[0]}", test=f"a/{HUB[1]}")}),
-        (
-            "t/train.csv t/test.csv t/._train.csv ._a.csv",
-            {"t": {p: f"t/{p}.csv" for p in ("train", "test")}},
-        ),
+        ("t/train.csv t/test.csv t/._train.csv ._a.csv", {"t": {p: f"t/{p}.csv" for p in PARTS}}),
     ],
 )
 def test_splits_are_told_by_their_usual_names_and_hidden_files_are_none(tmp_path, files, expected):
@@ -137,14 +135,14 @@ def test_names_may_be_in_a_file_name(tmp_path):
 
 
 def test_genomic_benchmarks_has_a_folder_of_texts_for_each_class(tmp_path):
-    made(tmp_path, *(f"s/{p}/{c}/{i}.txt" for p in ("train", "test") for c in "ba" for i in "12"))
+    made(tmp_path, *(f"s/{p}/{c}/{i}.txt" for p in PARTS for c in "ba" for i in "12"))
     assert found(tmp_path) == {"s": {"train": ["a", "b"], "test": ["a", "b"]}}
     assert list(layouts.find_all(tmp_path / "s")) == ["s"]
 
 
 @pytest.mark.parametrize("form", ["s.{}.{}.csv.gz", "s/{}/{}.csv.gz"])
 def test_intervals_are_told_from_rows_by_their_header(tmp_path, form):
-    made(tmp_path, *(form.format(p, c) for p in ("train", "test") for c in "ba"), text=INTERVALS)
+    made(tmp_path, *(form.format(p, c) for p in PARTS for c in "ba"), text=INTERVALS)
     assert found(tmp_path) == {"s": {"train": ["a", "b"], "test": ["a", "b"]}}
     assert layouts.find_all(tmp_path)["s"].layout == layouts.INTERVALS
 
@@ -172,13 +170,13 @@ def test_files_that_may_hold_the_same_rows_or_task_are_refused(tmp_path, names, 
 def test_rows_that_are_lost_are_named_although_other_tasks_are_whole(tmp_path, caplog):
     """A class without texts, a damaged or a lost table each hid rows without a word."""
     made(tmp_path, "whole/train.csv", "whole/test.csv", "half/train.csv", "set/half/test.csv")
-    made(tmp_path, *(f"s/{p}/{c}/1.txt" for p in ("train", "test") for c in "ab"))
-    made(tmp_path, *(f"i.{p}.{c}.csv" for p in ("train", "test") for c in "ab"), text=INTERVALS)
+    made(tmp_path, *(f"s/{p}/{c}/1.txt" for p in PARTS for c in "ab"))
+    made(tmp_path, *(f"i.{p}.{c}.csv" for p in PARTS for c in "ab"), text=INTERVALS)
     assert list(layouts.find_all(tmp_path)) == ["i", "s", "whole"]
     assert [r.args[0].name for r in caplog.records] == ["half", "half"]
     (tmp_path / "i.test.a.csv").write_bytes(b"")
     (genome := tmp_path / "genome.fa").write_text(">chr1\nACGTACGTAC\n")
-    for part in ("train", "test"):
+    for part in PARTS:
         (tmp_path / "s" / part / "b" / "1.txt").rename(tmp_path / "s" / part / "b" / "1.TXT")
     with pytest.raises(ValueError, match="i.test.a.csv: the file is empty"):
         tasks.read(tasks.find(tmp_path, "i"), tasks.Reading(reference=str(genome)))
@@ -191,7 +189,7 @@ def test_rows_that_are_lost_are_named_although_other_tasks_are_whole(tmp_path, c
 
 
 def test_rows_may_be_beside_intervals(tmp_path):
-    made(tmp_path, *(f"s.{p}.{c}.csv" for p in ("train", "test") for c in "ba"), text=INTERVALS)
+    made(tmp_path, *(f"s.{p}.{c}.csv" for p in PARTS for c in "ba"), text=INTERVALS)
     made(tmp_path, "t.train.chr20.csv", "t.test.chr20.csv")
     assert set(found(tmp_path)) == {"s", "t.chr20"}
 
@@ -218,7 +216,7 @@ def test_genomes_hidden_files_and_other_files_are_no_tasks(tmp_path):
 
 
 def test_each_file_is_looked_at_once_however_many_tasks_are_read(tmp_path, monkeypatch):
-    made(tmp_path, *(f"{name}/{part}.csv" for name in "abcdefgh" for part in ("train", "test")))
+    made(tmp_path, *(f"{name}/{part}.csv" for name in "abcdefgh" for part in PARTS))
     looked, header = [], tables.header
     monkeypatch.setattr(tables, "header", lambda path: looked.append(path) or header(path))
     for name in tasks.names(tmp_path):

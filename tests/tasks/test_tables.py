@@ -214,10 +214,7 @@ def test_the_first_five_wrong_rows_are_named_and_the_others_counted(tmp_path, ro
             for labels in ([0.0, 1.0], [False, True], ["a", "b"], [0, None])
         ),
         ({"sequence": ["AC", "GT"], "label": [[0], [1]]}, r"column 'label' contains List\(Int64\)"),
-        (
-            {"sequence": ["AC", "GT"], "label": [{"x": 0}, {"x": 1}]},
-            "column 'label' contains Struct",
-        ),
+        ({"sequence": ["AC", "GT"], "label": [{"x": 0}] * 2}, "column 'label' contains Struct"),
         ({"sequence": [["A"], ["G"]], "label": [0, 1]}, "column 'sequence' contains List"),
         ({"seq": [b"\xff", b"G"], "label": [0, 1]}, "column 'seq' contains Binary"),
         ({"seq": ["AC"], "sequence": ["AC"], "label": [0]}, "'sequence' and 'seq'"),
