@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from birdiedna.data.names import option, shell
 from birdiedna.experiments import config_json
+from birdiedna.model.fields import check_seed
 from birdiedna.training import run_folder
 from birdiedna.training.finetune import FinetuneConfig
 from birdiedna.training.pretrain import PretrainConfig
@@ -52,10 +52,7 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         for seed in (self.seed, self.finetune_seed):
-            if not isinstance(seed, Integral):
-                raise ValueError(f"seed {seed!r} is no whole number; give 0 or more")
-            if not 0 <= seed < 2**32:  # a key has its last 32 bits
-                raise ValueError(f"seed {seed}: give 0 to {2**32 - 1}")
+            check_seed(seed)
 
     def record(self) -> dict[str, Any]:
         """The contents of `config.json`: all that determines the result except the data."""

@@ -36,7 +36,6 @@ from birdiedna.experiments.profiles import Profile
 from birdiedna.experiments.run_spec import RunSpec, named
 from birdiedna.experiments.sources import SAMPLE, Sources, read_genome, read_task
 from birdiedna.model import llama
-from birdiedna.model.fields import check_seed
 from birdiedna.model.transformer import HOW
 from birdiedna.tasks import Task
 from birdiedna.training import devices, llama_start, replay, run_folder, stop, weights
@@ -106,7 +105,6 @@ def open_runs(
     """
     if not isinstance(sources, Sources):
         raise TypeError(f"sources {sources!r}: give Sources(genome=..., tasks=...)")
-    check_seed(seed)
     kept = stored and not changes or name not in profiles.PROFILES
     if results.exist(name) and kept and not model:
         if changes:
@@ -385,7 +383,6 @@ class Live:
         kind = "finetune" if isinstance(config, FinetuneConfig) else "probe"
         if not self.model:
             profiles.check_arm(arm, (*self.settings.pretrain, "random"))
-        check_seed(finetune_seed)
         rows, marks = given or _marked(self._rows(task))
         if self.llama and arm == "random" and kind == "finetune":
             raise ValueError("random weights continue no Llama; leave out --from-llama or the arm")

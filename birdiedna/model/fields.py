@@ -58,11 +58,12 @@ def _check(value: Any, hint: Any, given: str) -> None:
             _check(item, wanted, f"{given}: {_short(item)}")
 
 
-def check_seed(seed: Any) -> None:
+def check_seed(seed: int) -> None:
     """Raise a ValueError for what is no seed: a whole number of 32 bits."""
-    whole = isinstance(seed, Integral) and not isinstance(seed, bool)
-    if not (whole and 0 <= seed < 2**32):
-        raise ValueError(f"seed {_short(seed)}: give a whole number from 0 to {2**32 - 1}")
+    if not isinstance(seed, Integral) or isinstance(seed, bool):
+        raise ValueError(f"seed {seed!r} is no whole number; give 0 or more")
+    if not 0 <= seed < 2**32:  # a key has its last 32 bits
+        raise ValueError(f"seed {seed}: give 0 to {2**32 - 1}")
 
 
 def fits_float32(value: Any) -> bool:

@@ -371,7 +371,7 @@ def test_one_text_in_place_of_several_is_not_read_letter_by_letter():
             use("pretrain.steps=40")
 
 
-@pytest.mark.parametrize("seed", [1.5, "1", None])
+@pytest.mark.parametrize("seed", [1.5, "1", None, True])
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(ValueError, match="seed .* is no whole number; give 0 or more"):
         open_runs("quick", seed=seed).pretraining("ntp")

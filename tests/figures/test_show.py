@@ -206,6 +206,12 @@ def test_the_command_of_what_a_chapter_computes_names_the_readers_seed_and_data(
     assert show.computed("quick", 0, None, "", Sources().options())["command"][-5:] == "quick"
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "1", True])
+def test_a_chapter_takes_no_seed_that_is_none(seed):
+    with pytest.raises(ValueError, match="seed .*give 0 "):
+        show.computed("quick", seed)
+
+
 def test_run_folder_is_read_as_its_manifest(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
     assert show.manifests("fig-a", tmp_path) == [MANIFEST]
