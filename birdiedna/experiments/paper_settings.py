@@ -97,10 +97,10 @@ how many spans a row holds | averages | exact bases; a fixed number of spans, bu
     | random counts | the program's own
 marks of masked spans | “mask” | one sentinel each, before its span in the label | behind it \
     | {spans}.infill_50_3.sentinel_first
-what deshuffling shuffles | “subsequences” | spans, mean {shuffle.mean_span} bases \
+what deshuffling shuffles | “subsequences” | spans, mean {shuffle.mean_span:g} bases \
     | single bases (1), as the public code does | {spans}.deshuffling_50.mean_span
 autoencoding spans | “several spans”; half shuffled on average \
-    | mean {auto.mean_span}, exactly {auto.shuffled:.0%} | other spans; no shuffle \
+    | mean {auto.mean_span:g}, exactly {auto.shuffled:.0%} | other spans; no shuffle \
     | {spans}.autoencoding_30_50.mean_span
 selective copying | {select.rate:.0%} of the text | spans of {select.shortest} or more, mean \
     {select.mean_span:g} (our choice), the clearest of {select.placements} placements; asked by \

@@ -16,12 +16,17 @@ _KINDS |= {tuple: tuple, Mapping: Mapping}
 def check_types(config: Any) -> None:
     """Check that values are of their field's type, finite and, unless mappings, can be hashed.
 
-    A list, an array or a text is no tuple; the ValueError gives the field and its value.
+    A list, an array or a text is no tuple; the ValueError gives the field and its value. A whole
+    number in place of a float becomes one, so that equal configs have one fingerprint and one run.
     """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         given = f"{field.name} {_short(value)}"
         _check(value, field.type, given)
+        if field.type is float and isinstance(value, Integral):
+            object.__setattr__(config, field.name, float(value))
+        if get_origin(field.type) is tuple and {*get_args(field.type)} <= {float, ...}:
+            object.__setattr__(config, field.name, tuple(map(float, value)))
         try:
             hash(() if isinstance(value, Mapping) else value)
         except TypeError as error:

@@ -31,7 +31,8 @@ def through_json(config):
 
 @pytest.mark.parametrize("config", ALL.values(), ids=ALL)
 def test_every_config_of_every_profile_survives_json(config):
-    assert config_json.parse(through_json(config)) == config
+    read = config_json.parse(through_json(config))
+    assert read == config and run_folder.fingerprint(read) == run_folder.fingerprint(config)
 
 
 sizes = st.integers(1, 64)
@@ -165,6 +166,12 @@ def test_numbers_of_numpy_are_recorded_as_plain_ones():
         bidirectional=np.bool_(QUICK.bidirectional),
     )
     assert through_json(one) == through_json(QUICK)
+
+
+def test_whole_numbers_in_place_of_floats_are_the_same_config():
+    clip = lambda value: run_folder.fingerprint(replace(QUICK.optimizer, clip=value))
+    scaling = lambda *four: run_folder.fingerprint(ModelConfig(rope_scaling=four))
+    assert clip(1) == clip(1.0) and scaling(8, 1, 4, 8192) == scaling(8.0, 1.0, 4.0, 8192.0)
 
 
 def test_a_number_too_large_for_a_float_is_refused_by_its_bound():
