@@ -138,6 +138,9 @@ def test_a_labelled_table_is_read_in_any_case_and_wrong_fields_are_named(tmp_pat
     ]:
         with pytest.raises(ValueError, match=f"set.csv.*{re.escape(said)}"):
             read(rows, value)
+    path.write_text("chrom,pos,ref,alt,score,barcodes\n1,5,A,C,1,12\n1,6,A,C,1,\n1,7,A,C,1,many")
+    with pytest.raises(ValueError, match="set.csv, line 4: barcodes 'many' is not a finite number"):
+        variant_sets.labelled(path, value="score")
 
 
 def test_rank_correlation_interval_covers_the_true_value():
