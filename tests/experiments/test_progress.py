@@ -62,11 +62,7 @@ def test_fine_tuning_says_accuracy_of_the_first_of_runs_that_are_made_together()
 
 @pytest.mark.parametrize(
     ("clock", "steps"),
-    [
-        ((0, 30, 60), (0, 20, 40)),
-        ((0, 1, 1.9), (0, 40)),
-        ((0, 2, 3), (0, 20, 40)),
-    ],
+    [((0, 30, 60), (0, 20, 40)), ((0, 1, 1.9), (0, 40)), ((0, 2, 3), (0, 20, 40))],
 )
 def test_evaluations_that_follow_each_other_at_once_are_one_line_and_the_last_is_shown(
     clock, steps
