@@ -183,7 +183,7 @@ def test_a_share_of_the_train_rows_is_stratified_nested_and_that_of_the_seed():
     few, many = read(0.2, 3), read(0.5, 3)
     assert len(few) == 8 and sum(labels[[*few]]) == 2
     assert few < many < read(1.0, 3) and read(0.2, 4) != few
-    with pytest.raises(ValueError, match="share 0 of the train rows"):
+    with pytest.raises(ValueError, match="share 0.0 of the train rows"):
         replace(CONFIG, share=0)
 
 
