@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import scipy.stats
 
 from birdiedna.evaluation.paper_table import TABLE_1
 from birdiedna.evaluation.statistics import sign_p
@@ -241,9 +242,7 @@ def _size_facts(found: pl.DataFrame, misfit: list[str]) -> dict[str, Any]:
     nominal = [row.task for row in ROWS if row.card == 3000 and row.task not in misfit]
     tata = next(row for row in ROWS if row.task == "promoter_tata")
     (size,) = found.filter(kind="accuracy and F1", task=tata.task)["n"]
-    one, every = (GRID / 1e4) ** 2, len(ROWS)
-    exactly = lambda k: math.comb(every, k) * one**k * (1 - one) ** (every - k)
-    on_grid = sum(map(exactly, range(len(grid), every + 1)))  # that many rows or more
+    on_grid = float(scipy.stats.binom.sf(len(grid) - 1, len(ROWS), (GRID / 1e4) ** 2))
     return {
         "size": size,
         "right": [right_counts(accuracy, size)[0] for accuracy in tata.accuracy],

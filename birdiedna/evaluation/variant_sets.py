@@ -183,10 +183,10 @@ def labelled(path: Path, most: int = 500, value: str = "label") -> pl.DataFrame:
     (1-based); optionally `pair_id` or `group_id` of rows that belong together, and `consequence` or
     `element`. The value is "label" (1 is harmful, 0 harmless) or "score", which needs ten
     `barcodes` if there is such a column; rows without it are left out. Rows of a stratum are drawn,
-    of both labels in turn; with groups, the first are taken. Columns: contig,
-    position, ref, alt, label or score, group, stratum (consequence or element, or "all"; variants
-    are comparable within a stratum only) and window: the column `ref_seq`, or "". ValueError if a
-    column is missing, or a field is wrong.
+    of both labels in turn; with groups, the first are taken. Columns: contig, position, ref, alt,
+    label or score, group, stratum (consequence or element, or "all"; variants are comparable within
+    a stratum only) and window: the column `ref_seq`, or "". ValueError if a column is missing, or a
+    field is wrong.
     """
     grouped: dict[str, int] = {}
     made = []
